@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: GPL-2.0
+# Builds sluice out of tree. `make help` lists the targets and variables.
+
+VERSION := 0.1.0
+
+MAKEFLAGS += --no-builtin-rules --no-builtin-variables
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.DEFAULT_GOAL := all
+
+# bpftool is in /usr/sbin, which is not on every user's path.
+export PATH := $(PATH):/usr/sbin:/sbin
+
+# --- Variables to set on the command line ------------------------------------
+
+V ?= 0
+SANITIZE ?= 0
+WERROR ?= 0
+BUILD ?= $(if $(filter 1,$(SANITIZE)),build/sanitize,build)
+PREFIX ?= /usr/local
+DESTDIR ?=
+CC := $(if $(filter default undefined,$(origin CC)),gcc,$(CC))
+CLANG ?= clang
+BPFTOOL ?= bpftool
+LLVM_STRIP ?= llvm-strip
+CLANG_FORMAT ?= clang-format
+PKG_CONFIG ?= pkg-config
+
+ifeq ($(V),1)
+Q :=
+say :=
+else
+Q := @
+say = @printf '  %-7s %s\n' $(1) $(2);
+endif
+
+# --- Sources: whatever is there ----------------------------------------------
+
+BPF := $(patsubst bpf/%.bpf.c,%,$(wildcard bpf/*.bpf.c))
+BPF_OBJECTS := $(BPF:%=$(BUILD)/bpf/%.bpf.o)
+SKELETONS := $(BPF:%=$(BUILD)/bpf/%.skel.h)
+
+objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard $(1)/*.c))
+LIB_OBJECTS := $(call objects,user/lib)
+GATEWAY_OBJECTS := $(call objects,user/gateway)
+CLI_OBJECTS := $(call objects,user/cli)
+AGENT_OBJECTS := $(call objects,user/agent)
+UNIT_OBJECTS := $(call objects,tests/unit)
+PACKET_OBJECTS := $(call objects,tests/packet)
+
+# The gateway less its main(): what the tests link with.
+GATEWAY_MAIN := $(BUILD)/obj/user/gateway/main.o
+GATEWAY_PARTS := $(filter-out $(GATEWAY_MAIN),$(GATEWAY_OBJECTS))
+
+# A tool of the tests is one file, or one directory, below tests/tools.
+TOOL_FILES := $(patsubst tests/tools/%.c,%,$(wildcard tests/tools/*.c))
+TOOL_DIRS := $(patsubst tests/tools/%/,%,$(sort $(dir $(wildcard tests/tools/*/*.c))))
+
+PROGRAMS := $(if $(filter $(GATEWAY_MAIN),$(GATEWAY_OBJECTS)),$(BUILD)/bin/sluiced) \
+	$(if $(CLI_OBJECTS),$(BUILD)/bin/sluice) \
+	$(if $(AGENT_OBJECTS),$(BUILD)/bin/sluice-agent)
+TEST_PROGRAMS := $(if $(UNIT_OBJECTS),$(BUILD)/tests/unit) \
+	$(if $(PACKET_OBJECTS),$(BUILD)/tests/packet)
+TOOLS := $(TOOL_FILES:%=$(BUILD)/tests/%) $(TOOL_DIRS:%=$(BUILD)/tests/%)
+
+OBJECTS := $(LIB_OBJECTS) $(GATEWAY_OBJECTS) $(CLI_OBJECTS) $(AGENT_OBJECTS) \
+	$(UNIT_OBJECTS) $(PACKET_OBJECTS) $(TOOL_FILES:%=$(BUILD)/obj/tests/tools/%.o) \
+	$(foreach tool,$(TOOL_DIRS),$(call objects,tests/tools/$(tool)))
+
+# --- Goals that compile need tools, libraries and flags ----------------------
+
+LIBRARIES := libbpf libconfuse jansson smartcols libmnl libcap-ng libseccomp openssl libsystemd
+TEST_LIBRARIES := criterion
+COMPILING := all tests install $(BUILD)/%
+
+ifneq ($(filter $(COMPILING),$(or $(MAKECMDGOALS),$(.DEFAULT_GOAL))),)
+testing := $(filter tests $(TEST_PROGRAMS),$(MAKECMDGOALS))
+missing := $(strip $(foreach tool,$(CC) $(CLANG) $(BPFTOOL) $(LLVM_STRIP) $(PKG_CONFIG), \
+	$(if $(shell PATH='$(PATH)' command -v $(firstword $(tool))),,$(tool))))
+ifeq ($(missing),)
+missing := $(strip $(foreach library,$(LIBRARIES) $(if $(testing),$(TEST_LIBRARIES)), \
+	$(if $(shell $(PKG_CONFIG) --exists $(library) || echo no),$(library))))
+endif
+ifneq ($(missing),)
+$(error $(missing) not found: run `sudo tests/install-packages build$(if $(testing), tests)`)
+endif
+LIBRARY_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(LIBRARIES))
+LIBRARY_LIBS := $(shell $(PKG_CONFIG) --libs $(LIBRARIES))
+TEST_LIBS := $(if $(testing),$(shell $(PKG_CONFIG) --libs $(TEST_LIBRARIES)))
+MULTIARCH := $(shell $(CLANG) -print-multiarch)
+endif
+
+WARNINGS := -Wall -Wextra -Wshadow $(if $(filter 1,$(WERROR)),-Werror)
+INCLUDES := -Iinclude -Iuser/lib -Iuser/gateway -I$(BUILD)/bpf
+
+CFLAGS ?= -O2 -g
+ALL_CPPFLAGS = -D_GNU_SOURCE -DSLUICE_VERSION='"$(VERSION)"' $(INCLUDES) $(LIBRARY_CFLAGS) \
+	$(if $(filter 1,$(SANITIZE)),,-D_FORTIFY_SOURCE=2) $(CPPFLAGS)
+ALL_CFLAGS = -std=gnu17 $(WARNINGS) -Wmissing-prototypes -Wstrict-prototypes -Wconversion \
+	-Wno-sign-conversion -fPIE $(SAFETY_CFLAGS) $(CFLAGS)
+ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(SAFETY_LDFLAGS) $(LDFLAGS)
+
+ifeq ($(SANITIZE),1)
+SAFETY_CFLAGS := -fsanitize=address,undefined -fno-sanitize-recover=undefined \
+	-fno-omit-frame-pointer
+SAFETY_LDFLAGS := -fsanitize=address,undefined
+else
+SAFETY_CFLAGS := -fstack-protector-strong -fstack-clash-protection
+endif
+
+# As bpf/ includes the kernel's user-space headers, it needs asm/ of this machine.
+BPF_CFLAGS := -target bpf -mcpu=v3 -g -O2 -std=gnu17 $(WARNINGS) -Wno-unused-parameter \
+	-Iinclude -Ibpf -idirafter /usr/include/$(MULTIARCH)
+
+# --- What people call --------------------------------------------------------
+
+.PHONY: all tests test demo packages install format check-format clean help
+
+all: $(PROGRAMS) $(SKELETONS) $(BUILD)/libsluice.a $(BUILD)/libgateway.a
+
+tests: all $(TEST_PROGRAMS) $(TOOLS)
+
+jobs = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
+
+test:
+	@tests/install-packages
+	@$(MAKE) --no-print-directory $(jobs) tests
+	@SLUICE_BUILD=$(BUILD) tests/run
+
+demo:
+	@tests/install-packages build demo
+	@$(MAKE) --no-print-directory $(jobs) all $(BUILD)/tests/wanem
+	@SLUICE_BUILD=$(BUILD) tests/demo
+
+packages:
+	@tests/install-packages
+
+SOURCES = $(shell find bpf include user tests \( -name '*.c' -o -name '*.h' \))
+
+format:
+	$(call say,FORMAT,'*.c *.h')$(CLANG_FORMAT) -i $(SOURCES)
+
+check-format:
+	$(call say,CHECK,'format of *.c *.h')$(CLANG_FORMAT) --dry-run --Werror $(SOURCES)
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin
+	install -m 755 $(filter-out %/sluice,$(PROGRAMS)) $(DESTDIR)$(PREFIX)/sbin
+	install -m 755 $(filter %/sluice,$(PROGRAMS)) $(DESTDIR)$(PREFIX)/bin
+
+clean:
+	$(call say,CLEAN,$(BUILD))rm -rf $(BUILD)
+
+help:
+	@echo 'make                 build into $(BUILD)/bin'
+	@echo 'sudo make test       install what is missing, build, run every test'
+	@echo 'sudo make demo       install what is missing, build, show the gateway at work'
+	@echo 'sudo make packages   install the packages of tests/packages.txt'
+	@echo 'make tests           build the test programs and tools as well'
+	@echo 'make install         install; DESTDIR= PREFIX=$(PREFIX)'
+	@echo 'make format          put C sources in the house style; check-format only looks'
+	@echo 'make clean           remove $(BUILD)'
+	@echo 'Variables: V=1 shows commands, WERROR=1 makes warnings errors, SANITIZE=1 builds with'
+	@echo 'ASan and UBSan into build/sanitize, BUILD=DIR, CC=gcc|clang, CFLAGS, LDFLAGS'
+
+# --- BPF: C -> object -> skeleton --------------------------------------------
+
+$(BPF_OBJECTS): $(BUILD)/bpf/%.bpf.o: bpf/%.bpf.c $(BUILD)/flags.bpf
+	@mkdir -p $(@D)
+	$(call say,BPF,$<)$(CLANG) $(BPF_CFLAGS) -MMD -MP -c $< -o $@
+	$(Q)$(LLVM_STRIP) -g $@
+
+$(SKELETONS): $(BUILD)/bpf/%.skel.h: $(BUILD)/bpf/%.bpf.o
+	$(call say,SKEL,$@)$(BPFTOOL) gen skeleton $< name $*_bpf >$@
+
+# --- User space --------------------------------------------------------------
+
+$(BUILD)/obj/%.o: %.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
+
+# Any of these may include a skeleton: it must be there before the first
+# compilation; from then on the dependency files know who does.
+$(GATEWAY_OBJECTS) $(AGENT_OBJECTS) $(CLI_OBJECTS) $(PACKET_OBJECTS) $(UNIT_OBJECTS): | $(SKELETONS)
+
+define archive
+$(call say,AR,$@)rm -f $@ && ar rcsD $@ $(filter %.o,$^)
+endef
+
+define link
+@mkdir -p $(@D)
+$(call say,LINK,$@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) \
+	$(LIBRARY_LIBS)
+endef
+
+$(BUILD)/libsluice.a: $(LIB_OBJECTS)
+	$(archive)
+
+$(BUILD)/libgateway.a: $(GATEWAY_PARTS)
+	$(archive)
+
+$(BUILD)/bin/sluiced: $(GATEWAY_OBJECTS) $(BUILD)/libsluice.a
+	$(link)
+
+$(BUILD)/bin/sluice: $(CLI_OBJECTS) $(BUILD)/libsluice.a
+	$(link)
+
+$(BUILD)/bin/sluice-agent: $(AGENT_OBJECTS) $(BUILD)/libsluice.a
+	$(link)
+
+$(BUILD)/tests/unit: $(UNIT_OBJECTS) $(BUILD)/libgateway.a $(BUILD)/libsluice.a
+	$(link) $(TEST_LIBS)
+
+$(BUILD)/tests/packet: $(PACKET_OBJECTS) $(BUILD)/libgateway.a $(BUILD)/libsluice.a
+	$(link) $(TEST_LIBS)
+
+define tool_file
+$(BUILD)/tests/$(1): $(BUILD)/obj/tests/tools/$(1).o $(BUILD)/libsluice.a
+	$$(link) -lm
+endef
+$(foreach tool,$(TOOL_FILES),$(eval $(call tool_file,$(tool))))
+
+define tool_dir
+$(BUILD)/tests/$(1): $(call objects,tests/tools/$(1)) $(BUILD)/libsluice.a
+	$$(link) -lm
+endef
+$(foreach tool,$(TOOL_DIRS),$(eval $(call tool_dir,$(tool))))
+
+# Objects depend on the flags they were built with.
+define remember
+@mkdir -p $(@D)
+@printf '%s\n' '$(subst ','\'',$(1))' | cmp -s - $@ || printf '%s\n' '$(subst ','\'',$(1))' >$@
+endef
+
+$(BUILD)/flags: FORCE
+	$(call remember,$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS))
+
+$(BUILD)/flags.bpf: FORCE
+	$(call remember,$(CLANG) $(BPF_CFLAGS))
+
+.PHONY: FORCE
+FORCE:
+
+-include $(OBJECTS:.o=.d) $(BPF_OBJECTS:.o=.d)

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Taking a fresh SYN: the budgets, the half_open entry and the event for the
+ * relay. Everything that can fail is tried before anything is kept, so that a
+ * SYN either is owned by a relay or goes on as if we were not here.
+ */
+#ifndef SLUICE_HALF_OPEN_BPF_H
+#define SLUICE_HALF_OPEN_BPF_H
+
+#include "hash.bpf.h"
+#include "maps.bpf.h"
+#include "parse.bpf.h"
+
+/* Set before loading. */
+const volatile __u32 relay_count = 1;
+const volatile __u32 client_hash_key = 0;
+const volatile __u32 half_open_per_client = 1024;
+
+#define EEXIST 17
+
+/* An entry this old has lost its relay's attention, which gives up sooner. */
+#define HALF_OPEN_STALE_NS (600 * 1000000000ULL)
+
+enum take_result { TAKE_DONE, TAKE_KNOWN, TAKE_REFUSED };
+
+/* True when the relay may be given work; counts why not. */
+static __always_inline bool relay_serves(__u32 relay, __u64 now)
+{
+	struct relay_state *state = bpf_map_lookup_elem(&relays, &relay);
+	__u64 heartbeat;
+
+	if (!state)
+		return false;
+	heartbeat = *(volatile __u64 *)&state->heartbeat_ns;
+	/* The relay may have written it after our clock was read. */
+	return heartbeat && (heartbeat >= now || now - heartbeat < RELAY_STALE_NS);
+}
+
+/* Enters the SYN into half_open within both budgets. */
+static __always_inline enum take_result half_open_enter(const struct packet *packet,
+							struct half_open_value *value)
+{
+	struct half_open_value *known = bpf_map_lookup_elem(&half_open, &packet->tuple);
+	__u32 *in_bucket;
+	long error;
+
+	if (known && known->relay == value->relay) {
+		if (known->isn == value->isn && value->since_ns - known->since_ns < HALF_OPEN_STALE_NS)
+			return TAKE_KNOWN;
+		/* The client gave up and tries anew from the same port: the entry, and
+		 * its place in the budgets, pass to the new SYN. */
+		known->isn = value->isn;
+		known->since_ns = value->since_ns;
+		return TAKE_DONE;
+	}
+	in_bucket = bpf_map_lookup_elem(&half_open_by_client, &value->client_bucket);
+	if (!in_bucket)
+		return TAKE_REFUSED;
+	if (__sync_fetch_and_add(in_bucket, 1) >= half_open_per_client) {
+		__sync_fetch_and_add(in_bucket, -1);
+		count(client_over_budget);
+		return TAKE_REFUSED;
+	}
+	error = bpf_map_update_elem(&half_open, &packet->tuple, value, BPF_NOEXIST);
+	if (!error)
+		return TAKE_DONE;
+	__sync_fetch_and_add(in_bucket, -1);
+	if (error == -EEXIST) /* its twin, on another CPU, was faster */
+		return TAKE_KNOWN;
+	count(half_open_full);
+	return TAKE_REFUSED;
+}
+
+/* Copies the headers of the SYN into the event. */
+static __always_inline long event_copy_frame(struct __sk_buff *skb, const struct packet *packet,
+					     struct syn_event *event)
+{
+	__u32 length = packet->headers_end;
+
+	if (length > skb->len)
+		return -1;
+	if (length < 40 || length > SYN_FRAME_MAX)
+		return -1;
+	event->frame_len = length;
+	event->l3_offset = packet->l3_offset;
+	event->l4_offset = packet->l4_offset;
+	return bpf_skb_load_bytes(skb, 0, event->frame, length);
+}
+
+/*
+ * Takes a fresh SYN for the relay. On TAKE_DONE the relay has the event and
+ * owns the connection; on TAKE_KNOWN it is a retransmission of a SYN the relay
+ * has; on TAKE_REFUSED the reason is counted.
+ */
+static __always_inline enum take_result syn_take(struct __sk_buff *skb,
+						 const struct packet *packet,
+						 const struct port_value *port, bool held,
+						 __u32 relay, __u64 now)
+{
+	struct half_open_value value = {
+		.since_ns = now,
+		.isn = packet->seq,
+		.relay = relay,
+		.client_bucket = address_hash(packet->tuple.client, client_hash_key) %
+				 HALF_OPEN_BUCKETS,
+	};
+	struct syn_event *event;
+	enum take_result result;
+	void *ring;
+
+	ring = bpf_map_lookup_elem(&held_syns, &relay);
+	event = ring ? bpf_ringbuf_reserve(ring, sizeof(*event), 0) : NULL;
+	if (!event) {
+		count(ring_full);
+		return TAKE_REFUSED;
+	}
+	if (event_copy_frame(skb, packet, event)) {
+		bpf_ringbuf_discard(event, 0);
+		count(unparsed);
+		return TAKE_REFUSED;
+	}
+	result = half_open_enter(packet, &value);
+	if (result != TAKE_DONE) {
+		bpf_ringbuf_discard(event, 0);
+		return result;
+	}
+	event->tuple = packet->tuple;
+	event->isn = packet->seq;
+	event->port = *port;
+	event->client_bucket = value.client_bucket;
+	event->ifindex = skb->ifindex;
+	event->vlan_tci = skb->vlan_present ? skb->vlan_tci : 0;
+	event->vlan_proto = skb->vlan_present ? skb->vlan_proto : 0;
+	event->held = held;
+	bpf_ringbuf_submit(event, 0);
+	return TAKE_DONE;
+}
+
+#endif

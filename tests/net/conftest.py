@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: GPL-2.0
+"""
+Fixtures. A module shares one network; every test has a daemon of its own, and
+after each test the daemon must have lived, must stop in order and must leave
+nothing behind.
+
+    tests/sandbox /usr/bin/python3 -m pytest tests/net [--straight] [--engine=splice,kernel]
+"""
+import faulthandler
+import itertools
+import os
+import signal
+import sys
+
+import pytest
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.dirname(__file__))
+
+import gateway as daemon  # noqa: E402
+import rig  # noqa: E402
+
+TEST_SECONDS = 120  # a test that takes longer hangs
+_tags = itertools.count(1)
+
+
+def pytest_addoption(parser):
+    group = parser.getgroup("sluice")
+    group.addoption("--straight", action="store_true",
+                    help="no daemon: what holds through sluice must hold without it")
+    group.addoption("--engine", default="splice", metavar="LIST",
+                    help="engines to run every test with, e.g. splice,kernel")
+    group.addoption("--intercept", default="tc", metavar="LIST",
+                    help="interceptions to run every test with, e.g. tc,xdp")
+
+
+def pytest_configure(config):
+    if config.option.collectonly:
+        return
+    why = rig.inside_sandbox()
+    if why:
+        pytest.exit(f"{why}: run this as root through tests/sandbox, e.g. "
+                    "tests/sandbox /usr/bin/python3 -m pytest tests/net", 4)
+    why = None if config.option.straight else daemon.missing()
+    if why:
+        pytest.exit(f"{why}: run make, or use --straight", 4)
+
+
+def pytest_generate_tests(metafunc):
+    if "mode" in metafunc.fixturenames:
+        if metafunc.config.option.straight:
+            modes = [("none", "tc")]
+        else:
+            modes = list(itertools.product(metafunc.config.option.engine.split(","),
+                                           metafunc.config.option.intercept.split(",")))
+        ids = ["straight" if engine == "none" else engine if intercept == "tc"
+               else f"{engine}-{intercept}" for engine, intercept in modes]
+        metafunc.parametrize("mode", modes, ids=ids, scope="function")
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.option.straight:
+        skip = pytest.mark.skip(reason="about taking connections, and --straight takes none")
+        for item in items:
+            if item.get_closest_marker("stealing"):
+                item.add_marker(skip)
+
+
+@pytest.fixture(scope="module")
+def net(tmp_path_factory):
+    """client - gateway - wan - remote."""
+    directory = tmp_path_factory.mktemp("logs")
+    network = rig.Network(f"{os.getpid()}-{next(_tags)}", str(directory))
+    try:
+        yield network
+    finally:
+        network.close()
+
+
+@pytest.fixture(params=rig.FAMILIES, ids=str)
+def family(request):
+    """The addresses to use: each test holds for IPv4 and for IPv6."""
+    return request.param
+
+
+@pytest.fixture
+def gateway(net, mode, request):
+    """A daemon that is not started yet: gateway.start(serve(80))."""
+    keep = net.processes()
+    engine, intercept = mode
+    sluice = daemon.Gateway(net, engine, intercept, request.config.option.straight)
+    try:
+        yield sluice
+        net.close_sockets()
+        sluice.finish()
+    finally:
+        request.node.sluiced_said = sluice.output()
+        sluice.remove()
+        net.tidy(keep)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_protocol(item):
+    """No test hangs: SIGALRM interrupts whatever it waits for."""
+    def expired(_signum, _frame):
+        faulthandler.dump_traceback()
+        raise TimeoutError(f"the test took more than {TEST_SECONDS} s")
+
+    previous = signal.signal(signal.SIGALRM, expired)
+    signal.alarm(TEST_SECONDS)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, previous)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_call(item):
+    """What this kernel cannot do is skipped, and the reason told."""
+    outcome = yield
+    if outcome.excinfo and isinstance(outcome.excinfo[1], rig.Unsupported):
+        pytest.skip(f"this kernel has {outcome.excinfo[1]}")
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """A failure shows what the daemon said."""
+    outcome = yield
+    report = outcome.get_result()
+    sluice = getattr(item, "funcargs", {}).get("gateway")
+    if report.failed and sluice:
+        text = getattr(item, "sluiced_said", None) or sluice.output()
+        report.sections.append(("sluiced's stderr", text or "(nothing)"))

@@ -1,0 +1,270 @@
+# SPDX-License-Identifier: GPL-2.0
+"""How connections end: every way a peer can end its side is what the other side sees."""
+import socket
+import subprocess
+import time
+
+import pytest
+
+from gateway import serve
+from peer import Server, Stream, Task, file_digest, receive_digest, send_stream
+from rig import (SOCKET_TIMEOUT, Capture, echo, receive, receive_all, reset, wait_for)
+
+MIB = 1 << 20
+
+
+# ---- half-close ----
+
+@pytest.mark.smoke
+def test_the_client_may_finish_first(net, gateway, family):
+    gateway.start(serve(5000))
+    with gateway.counting(joined=1, closed=1):
+        near, far = net.connection(family, 5000)
+        assert gateway.took(far, family)
+        near.sendall(b"all I have to say")
+        near.shutdown(socket.SHUT_WR)
+        assert receive_all(far) == b"all I have to say"
+        reply = Stream(8 * MIB)
+        sending = Task(send_stream, far, reply)
+        assert receive_digest(near) == (reply.size, reply.digest())
+        sending.result()
+        near.close()
+        far.close()
+
+
+def test_the_remote_may_finish_first(net, gateway, family):
+    gateway.start(serve(5000))
+    with gateway.counting(joined=1, closed=1):
+        near, far = net.connection(family, 5000)
+        assert gateway.took(far, family)
+        far.sendall(b"all I have to say")
+        far.shutdown(socket.SHUT_WR)
+        assert receive_all(near) == b"all I have to say"
+        reply = Stream(8 * MIB)
+        sending = Task(send_stream, near, reply)
+        assert receive_digest(far) == (reply.size, reply.digest())
+        sending.result()
+        near.close()
+        far.close()
+
+
+def test_a_flow_half_closed_says_so(net, gateway, family):
+    gateway.start(serve(5000))
+    near, far = net.connection(family, 5000)
+    near.shutdown(socket.SHUT_WR)
+    assert receive_all(far) == b""
+    if not gateway.straight:
+        wait_for(lambda: gateway.flow_of(near)["state"] == "up-closed", "state up-closed")
+    far.sendall(b"still here")
+    assert receive(near, 10) == b"still here"
+
+
+def digest_handler(sock, _peer):
+    """Answers, when it has seen the client's end, with the digest of what it got."""
+    _, digest = receive_digest(sock)
+    sock.sendall(digest.encode())
+
+
+def test_ncat_sends_a_file_and_hears_its_digest(net, gateway, family, tmp_path):
+    """ncat says that it has finished, and goes on listening."""
+    gateway.start(serve(5000))
+    content = Stream(20 * MIB).write(tmp_path / "content")
+    with Server(net.remote.listen(family, family.remote, 5000), digest_handler), \
+            gateway.counting(joined=1, closed=1), open(content, "rb") as stdin:
+        done = subprocess.run(net.client.command("ncat", family.remote, "5000"), stdin=stdin,
+                              stdout=subprocess.PIPE, timeout=60, check=True, text=True)
+    assert done.stdout == file_digest(content)
+
+
+def test_ncat_as_a_server_finishes_first_and_still_hears(net, gateway, family, tmp_path):
+    gateway.start(serve(5000))
+    content = Stream(20 * MIB)
+    content.write(tmp_path / "content")
+    with open(tmp_path / "content", "rb") as stdin, open(tmp_path / "heard", "wb") as stdout:
+        server = net.remote.spawn("ncat", "-l", family.remote, "5000", stdin=stdin,
+                                  stdout=stdout)
+    wait_for(lambda: net.remote.run("ss", "-Hltn", "sport = :5000").stdout, "ncat listens")
+    with gateway.counting(joined=1, closed=1):
+        near = net.client.connect(family, family.remote, 5000)
+        assert receive_digest(near) == (content.size, content.digest())
+        send_stream(near, content)
+        near.close()
+        assert server.wait() == 0
+    assert file_digest(tmp_path / "heard") == content.digest()
+
+
+# ---- resets ----
+
+def assert_reset(sock):
+    """The peer reset the connection; it did not end it in order."""
+    with pytest.raises((ConnectionResetError, BrokenPipeError)):
+        sock.settimeout(SOCKET_TIMEOUT)
+        while sock.recv(1 << 20):
+            pass
+        pytest.fail("a clean end instead of a reset")
+
+
+@pytest.mark.parametrize("side", ["client", "remote"])
+def test_a_reset_arrives_as_a_reset(net, gateway, family, side):
+    gateway.start(serve(5000))
+    near, far = net.connection(family, 5000)
+    assert gateway.took(far, family)
+    echo(near, far)
+    with gateway.counting(**{f"reset_by_{side}": 1}):
+        reset(near if side == "client" else far)
+        assert_reset(far if side == "client" else near)
+
+
+@pytest.mark.parametrize("sender", ["client", "remote"])
+@pytest.mark.parametrize("aborter", ["sender", "receiver"])
+def test_an_abort_in_mid_transfer_arrives_as_a_reset(net, gateway, family, sender, aborter):
+    """No truncated stream ever ends cleanly."""
+    gateway.start(serve(5000))
+    near, far = net.connection(family, 5000)
+    assert gateway.took(far, family)
+    out, into = (near, far) if sender == "client" else (far, near)
+
+    def flood():
+        while True:
+            out.sendall(bytes(MIB))
+
+    flooding = Task(flood)
+    receive(into, 16 * MIB)
+    if aborter == "receiver":
+        reset(into)
+        with pytest.raises((ConnectionResetError, BrokenPipeError)):
+            flooding.result()
+    else:
+        out.settimeout(0)  # the thread must not hold the socket open
+        with pytest.raises(OSError):
+            flooding.result()
+        reset(out)
+        assert_reset(into)
+
+
+@pytest.mark.parametrize("side", ["client", "remote"])
+def test_a_reset_after_a_half_close_arrives_as_a_reset(net, gateway, family, side):
+    gateway.start(serve(5000))
+    near, far = net.connection(family, 5000)
+    first, second = (near, far) if side == "client" else (far, near)
+    second.sendall(b"unfinished")
+    assert receive(first, 10) == b"unfinished"
+    first.shutdown(socket.SHUT_WR)
+    assert receive_all(second) == b""
+    reset(second)
+    assert_reset(first)
+
+
+def test_a_close_with_unread_data_is_a_reset(net, gateway, family):
+    """As Linux does it: who closes without reading resets, and the sender learns of it."""
+    gateway.start(serve(5000))
+    near, far = net.connection(family, 5000)
+    near.sendall(b"never read")
+    far.recv(1)
+    far.close()
+    assert_reset(near)
+
+
+# ---- the same port again ----
+
+@pytest.mark.stealing
+@pytest.mark.parametrize("source", ["gateway", "client"])
+@pytest.mark.parametrize("first", ["client", "remote"])
+def test_a_client_may_use_its_port_again(net, gateway, family, source, first):
+    """Connections from one source port, one right after the other."""
+    gateway.start(serve(5000, source=source))
+    reuse_a_port(net, gateway, family, first)
+
+
+@pytest.mark.parametrize("first", ["client", "remote"])
+def test_a_port_may_be_used_again_straight_through(net, gateway, family, first):
+    gateway.start()
+    reuse_a_port(net, None, family, first)
+
+
+def reuse_a_port(net, gateway, family, first):
+    # Who closes first keeps the port for a minute; Linux lets a client have it
+    # back after a second when asked to.
+    net.client.sysctl(ipv4__tcp_tw_reuse=1)
+
+    def connect():
+        try:
+            return net.client.connect(family, family.remote, 5000, source=(family.client, 40000))
+        except OSError as error:
+            if error.errno == 99:  # EADDRNOTAVAIL: not yet
+                return None
+            raise
+
+    with net.remote.listen(family, family.remote, 5000) as listener:
+        for _ in range(4):
+            near = wait_for(connect, "the client's kernel lets the port be used again")
+            far, peer = listener.accept()
+            far.settimeout(SOCKET_TIMEOUT)
+            echo(near, far)
+            if gateway and peer[0] != family.client:
+                assert gateway.took(far, family)
+            one, other = (near, far) if first == "client" else (far, near)
+            one.shutdown(socket.SHUT_WR)
+            assert receive_all(other) == b""
+            other.close()
+            assert receive_all(one) == b""
+            one.close()
+
+
+# ---- what else a connection can say ----
+
+def test_urgent_data_arrives_inline(net, gateway, family):
+    gateway.start(serve(5000))
+    near, far = net.connection(family, 5000)
+    for sock in near, far:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
+    for sender, reader in (near, far), (far, near):
+        sender.sendall(b"before")
+        sender.send(b"!", socket.MSG_OOB)
+        sender.sendall(b"after")
+        assert receive(reader, 12) == b"before!after"
+    assert gateway.took(far, family)
+
+
+@pytest.mark.stealing
+def test_the_idle_timeout_resets_both_sides(net, gateway, family):
+    gateway.start(serve(5000, idle_timeout="1s"))
+    near, far = net.connection(family, 5000)
+    echo(near, far)
+    with gateway.counting(idle=1):
+        assert_reset(near)
+        assert_reset(far)
+
+
+@pytest.mark.stealing
+def test_a_flow_that_speaks_now_and_then_is_not_idle(net, gateway, family):
+    gateway.start(serve(5000, idle_timeout="2s"))
+    near, far = net.connection(family, 5000)
+    for _ in range(6):
+        echo(near, far)
+        time.sleep(0.5)  # what is tested: shorter silences than the time-out
+    assert gateway.counters()["idle"] == 0
+
+
+@pytest.mark.stealing
+def test_keepalive_is_set_on_both_legs(net, gateway, family):
+    gateway.start(serve(5000, keepalive="7s"))
+    near, far = net.connection(family, 5000)
+    echo(near, far)
+
+    def kept_alive():
+        lines = [line for line in net.gateway.tcp("state", "established") if ":5000" in line]
+        return len(lines) == 2 and all("timer:(keepalive," in line for line in lines)
+
+    wait_for(kept_alive, "keepalive timers on both legs")
+
+
+@pytest.mark.stealing
+def test_the_remote_is_not_sent_an_end_the_client_did_not_send(net, gateway, family):
+    """While nobody closes, no FIN passes either leg."""
+    gateway.start(serve(5000))
+    capture = Capture(net.gateway, "lan0", "wan0")
+    near, far = net.connection(family, 5000)
+    for _ in range(20):
+        echo(near, far)
+    assert not capture.segments(lambda s: s.flags & 5)

@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What breaks and what goes on when the daemon or a part of it dies."""
+import os
+import signal
+
+import pytest
+
+from gateway import alive, serve
+from peer import Server, Task, echo_handler, endless_handler
+from rig import IPV4, echo, reset, wait_for
+
+pytestmark = pytest.mark.stealing
+
+MIB = 1 << 20
+
+
+def read_to_the_end(sock):
+    """'reset' or 'end', and how many bytes came before it."""
+    count = 0
+    try:
+        while part := sock.recv(1 << 20):
+            count += len(part)
+    except (ConnectionResetError, TimeoutError) as error:
+        return ("reset" if isinstance(error, ConnectionResetError) else "silence"), count
+    return "end", count
+
+
+def flood(sock):
+    """Sends until the connection breaks; gives the name of what broke it."""
+    try:
+        while True:
+            sock.sendall(bytes(MIB))
+    except OSError as error:
+        return type(error).__name__
+
+
+@pytest.mark.smoke
+def test_a_daemon_killed_under_load_does_not_black_hole_the_lan(net, gateway, family):
+    """New connections work at once (go straight), running flows are reset, none ends cleanly."""
+    gateway.start(serve(5000, 5001))
+    with Server(net.remote.listen(family, family.remote, 5000), endless_handler), \
+            Server(net.remote.listen(family, family.remote, 5001), echo_handler) as echoes:
+        downloads = [net.client.connect(family, family.remote, 5000) for _ in range(8)]
+        for sock in downloads:
+            assert sock.recv(1)
+        idle = [net.client.connect(family, family.remote, 5001) for _ in range(8)]
+        uploads = [net.connection(family, 5002) for _ in range(2)]  # never taken: port 5002
+        readers = [Task(read_to_the_end, sock) for sock in downloads]
+        taken = len(echoes.peers)
+        assert all(peer[0] == family.wan for peer in echoes.peers[:taken])
+        gateway.kill()
+        near = net.client.connect(family, family.remote, 5001, timeout=2)
+        near.sendall(b"straight")
+        assert near.recv(8) == b"straight"
+        assert near.getpeername()[0] == family.remote
+        wait_for(lambda: echoes.peers[-1][0] == family.client, "the new connection went straight")
+        for reader in readers:
+            how, count = reader.result()
+            assert how == "reset", f"a flow of a killed daemon: {how} after {count} bytes"
+        for sock in idle:
+            assert read_to_the_end(sock)[0] == "reset"
+        for one, other in uploads:
+            echo(one, other)
+
+
+@pytest.mark.parametrize("direction", ["upload", "download"])
+def test_a_transfer_of_a_killed_daemon_never_ends_cleanly(net, gateway, family, direction):
+    gateway.start(serve(5000))
+    near, far = net.connection(family, 5000)
+    out, into = (near, far) if direction == "upload" else (far, near)
+    sending, reading = Task(flood, out), Task(read_to_the_end, into)
+    wait_for(lambda: sum(f["up"]["bytes"] + f["down"]["bytes"] for f in gateway.flows()) > MIB,
+             "the transfer is under way")
+    gateway.kill()
+    assert reading.result()[0] == "reset"
+    assert sending.result() in ("ConnectionResetError", "BrokenPipeError")
+
+
+def test_a_daemon_takes_over_what_a_killed_one_left(net, gateway, family):
+    gateway.start(serve(5000))
+    gateway.kill()
+    gateway.expect_exit = False
+    gateway.start(serve(5000))
+    near, far = net.connection(family, 5000)
+    echo(near, far)
+    assert gateway.took(far, family)
+
+
+def test_a_relay_killed_resets_its_flows_and_no_other(net, gateway, family):
+    """New connections work at once, and are taken again when the relay is back."""
+    gateway.start(serve(5000), workers=2)
+    relays = gateway.relays()
+    assert len(relays) == 2
+    flows = [net.connection(family, 5000) for _ in range(24)]
+    for near, far in flows:
+        echo(near, far)
+        assert gateway.took(far, family)
+    os.kill(relays[0], signal.SIGKILL)
+    wait_for(lambda: not alive(relays[0]), "the relay is dead")
+
+    near, far = net.connection(family, 5000, timeout=2)
+    echo(near, far)
+
+    def ends():
+        """How each flow is: reset on both sides, or alive."""
+        states = []
+        for one, other in flows:
+            try:
+                echo(one, other)
+                states.append("alive")
+            except (ConnectionResetError, BrokenPipeError):
+                states.append("reset")
+        return states
+
+    states = ends()
+    assert "reset" in states, "the dead relay owned none of 24 flows"
+    assert "alive" in states, "the other relay's flows are gone too"
+    assert ends() == states, "a flow changed its mind"
+
+    wait_for(lambda: len([pid for pid in gateway.relays() if pid != relays[0]]) == 2,
+             "the relay is started again")
+
+    def all_taken():
+        fresh = [net.connection(family, 5000) for _ in range(8)]
+        taken = [gateway.took(remote, family) for _, remote in fresh]
+        for pair in fresh:
+            for sock in pair:
+                reset(sock)
+        return all(taken)
+
+    wait_for(all_taken, "connections are taken again")
+
+
+def test_a_relay_killed_with_connections_half_open_costs_their_clients_nothing(net, gateway, family):
+    """Their SYNs were held by the dead relay; sent again, they get through."""
+    gateway.start(serve(5000), workers=1)
+    with net.remote.listen(family, family.remote, 5000) as listener:
+        with net.slow(there=0.5):
+            waiting = [net.client.start_connect(family, family.remote, 5000) for _ in range(4)]
+            wait_for(lambda: gateway.counters()["syn_held"] >= 4, "four SYNs are held")
+            os.kill(gateway.relays()[0], signal.SIGKILL)
+
+        def connected():
+            for sock in waiting:
+                try:
+                    sock.getpeername()
+                except OSError:
+                    return False
+            return True
+
+        wait_for(connected, "the clients' next SYNs get through", 15)
+        listener.settimeout(5)
+        answered = set()
+        for sock in waiting:
+            sock.settimeout(10)
+            sock.sendall(b"x")
+        # connections of the dead relay may be in the queue too: they end
+        while len(answered) < len(waiting):
+            far, peer = listener.accept()
+            far.settimeout(10)
+            try:
+                if far.recv(1) == b"x":
+                    answered.add(peer)
+            except ConnectionResetError:
+                pass
+            far.close()
+
+
+def test_a_stopped_relay_gets_no_new_connections(net, gateway, family):
+    """It is alive and does nothing: its heartbeat grows old, and SYNs go straight."""
+    gateway.start(serve(5000), workers=1)
+    near, far = net.connection(family, 5000)
+    assert gateway.took(far, family)
+    relay = gateway.relays()[0]
+    os.kill(relay, signal.SIGSTOP)
+    try:
+        # the client's first SYN may be held; the next is a second later, and goes straight
+        fresh, remote = net.connection(family, 5000, timeout=10)
+        echo(fresh, remote)
+        assert remote.getpeername()[0] == family.client
+    finally:
+        os.kill(relay, signal.SIGCONT)
+    echo(near, far)
+    wait_for(lambda: gateway.counters()["syns"] >= 2, "the relay has seen the SYN it slept over")
+    for _ in range(3):
+        echo(fresh, remote)  # which is not its any more
+
+
+def test_a_lost_lan_interface_does_not_end_the_daemon(net, gateway):
+    """An interface may go; what is attached elsewhere goes on."""
+    net.link(net.gateway, "extra0", net.client, "extra1")
+    gone = False
+    try:
+        gateway.start(serve(5000), lan=["lan0", "extra0"])
+        net.gateway.ip("link del extra0")
+        gone = True
+        near, far = net.connection(IPV4, 5000)
+        echo(near, far)
+        assert gateway.took(far, IPV4)
+        net.close_sockets()
+        assert gateway.stop() == 0
+        gateway.expect_exit = True
+    finally:
+        if not gone:
+            net.gateway.ip("link del extra0")

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the verbs of the operator's program share: the command line as main.c
+ * understood it, asking the daemon, and reporting. One file a verb.
+ */
+#ifndef SLUICE_CLI_H
+#define SLUICE_CLI_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+/* Exit statuses: 0 is done. */
+#define CLI_FAILED 1 /* refused or failed, with one line on standard error */
+#define CLI_USAGE 2 /* wrong usage, with a hint and the verb's usage there */
+
+struct verb;
+
+/* The command line, but for the verb's own arguments. */
+struct cli {
+	const char *run_dir; /* --run-dir: where control.sock is */
+	bool json; /* -j: print the daemon's result as it came */
+	bool all; /* -a: zeros too */
+	const struct verb *verb; /* being run */
+};
+
+/* arguments are those after the verb, options taken out. Returns the exit status. */
+typedef int verb_function(const struct cli *cli, int count, char **arguments);
+
+/* One row of the table in main.c. */
+struct verb {
+	const char *name;
+	verb_function *function;
+	const char *usage; /* its forms after the program's name, separated by newlines */
+	const char *description; /* one line, for the list of verbs */
+	bool takes_all; /* -a is meant for it */
+};
+
+verb_function verb_add, verb_attach, verb_del, verb_detach, verb_drain, verb_explain, verb_reload,
+	verb_show;
+
+/* Prints "usage: sluice ..." of the verb. */
+void cli_print_usage(const struct verb *verb, FILE *stream);
+
+/* "sluice: VERB: " and the hint on standard error, then the usage. Returns CLI_USAGE. */
+int cli_usage(const struct cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* "sluice: " and the line on standard error. Returns CLI_FAILED. */
+int cli_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* What a reader says when an answer has not the members it must have. Returns CLI_FAILED. */
+int cli_fail_answer(const struct cli *cli);
+
+/*
+ * Sends request (stolen; NULL: no memory) to the daemon. 0 with a new reference
+ * in *result, or CLI_FAILED after saying why.
+ */
+int cli_ask(const struct cli *cli, json_t *request, json_t **result);
+
+/* Prints result as JSON. Returns the exit status. */
+int cli_print_json(const json_t *result);
+
+/* The whole of a verb that changes something: asks, prints the message that comes back. */
+int cli_change(const struct cli *cli, json_t *request);
+
+#endif

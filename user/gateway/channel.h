@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Messages between main (supervisor.c) and a relay (relay.c) over a
+ * SOCK_SEQPACKET pair. Both ends are one program, so structs travel as they are.
+ */
+#ifndef SLUICE_CHANNEL_H
+#define SLUICE_CHANNEL_H
+
+#include "flow.h"
+
+/* Records in one message at most: a message must fit into a socket buffer. */
+#define CHANNEL_BATCH 64
+
+enum channel_type {
+	CHANNEL_LIST, /* to the relay: send all flows */
+	CHANNEL_STOP, /* to the relay: reset what is left and exit */
+	CHANNEL_READY, /* from the relay: serving */
+	CHANNEL_FLOWS, /* from the relay: count records */
+	CHANNEL_FLOWS_END, /* from the relay: that was the last flow of this list */
+};
+
+struct channel_header {
+	__u32 type; /* enum channel_type */
+	__u32 cookie; /* of the CHANNEL_LIST that is answered */
+	__u32 count; /* records that follow */
+	__u32 reserved; /* zero */
+};
+
+struct channel_message {
+	struct channel_header header;
+	struct flow_record records[CHANNEL_BATCH];
+};
+
+#endif

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Collecting the flows of all relays for one question; part of the supervisor. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "supervisor_private.h"
+
+/* A relay that is stopped or overloaded must not hold up the answer for ever. */
+#define FLOWS_TIMEOUT_US (2 * 1000000ULL)
+
+struct flow_collection {
+	struct list link;
+	uint32_t cookie;
+	uint64_t waiting; /* bit mask of relays */
+	struct flow_record *records;
+	size_t count, room;
+	bool out_of_memory;
+	sd_event_source *timer;
+	flows_handler *handler;
+	void *context;
+};
+
+_Static_assert(SLUICE_MAX_RELAYS <= 64, "flow_collection.waiting has a bit per relay");
+
+static void end(struct flow_collection *collection)
+{
+	list_remove(&collection->link);
+	sd_event_source_disable_unref(collection->timer);
+	if (collection->out_of_memory) {
+		free(collection->records);
+		collection->handler(NULL, 0, collection->context);
+	} else {
+		collection->handler(collection->records, collection->count, collection->context);
+	}
+	free(collection);
+}
+
+static int timed_out(sd_event_source *source, uint64_t now_us, void *context)
+{
+	(void)source;
+	(void)now_us;
+	end(context);
+	return 0;
+}
+
+static void add(struct flow_collection *collection, const struct channel_message *message)
+{
+	size_t wanted = collection->count + message->header.count;
+
+	if (collection->room < wanted || !collection->records) {
+		size_t room = wanted * 2 + CHANNEL_BATCH;
+		void *records = realloc(collection->records, room * sizeof(*collection->records));
+
+		if (!records) {
+			collection->out_of_memory = true;
+			return;
+		}
+		collection->records = records;
+		collection->room = room;
+	}
+	memcpy(&collection->records[collection->count], message->records,
+	       message->header.count * sizeof(message->records[0]));
+	collection->count = wanted;
+}
+
+static void relay_done(struct flow_collection *collection, unsigned relay)
+{
+	collection->waiting &= ~(1ULL << relay);
+	if (collection->waiting == 0)
+		end(collection);
+}
+
+void flow_collection_message(struct supervisor *supervisor, const struct relay_process *relay,
+			     const struct channel_message *message)
+{
+	struct list *link = supervisor->collections.next;
+
+	while (link != &supervisor->collections) {
+		struct flow_collection *collection = list_entry(link, struct flow_collection, link);
+
+		link = link->next;
+		if (collection->cookie != message->header.cookie)
+			continue;
+		if (message->header.type == CHANNEL_FLOWS)
+			add(collection, message);
+		else
+			relay_done(collection, relay->index);
+	}
+}
+
+void flow_collection_relay_gone(struct supervisor *supervisor, const struct relay_process *relay)
+{
+	struct list *link = supervisor->collections.next;
+
+	while (link != &supervisor->collections) {
+		struct flow_collection *collection = list_entry(link, struct flow_collection, link);
+
+		link = link->next;
+		if (collection->waiting & 1ULL << relay->index)
+			relay_done(collection, relay->index);
+	}
+}
+
+void flow_collection_end_all(struct supervisor *supervisor)
+{
+	while (!list_empty(&supervisor->collections))
+		end(list_entry(supervisor->collections.next, struct flow_collection, link));
+}
+
+int supervisor_list_flows(struct supervisor *supervisor, flows_handler *handler, void *context)
+{
+	struct flow_collection *collection = calloc(1, sizeof(*collection));
+	struct channel_header request = { .type = CHANNEL_LIST };
+	int result;
+
+	if (!collection)
+		return -ENOMEM;
+	collection->cookie = ++supervisor->next_cookie;
+	collection->handler = handler;
+	collection->context = context;
+	result = sd_event_add_time_relative(supervisor->options.event, &collection->timer,
+					    CLOCK_MONOTONIC, FLOWS_TIMEOUT_US, 0, timed_out,
+					    collection);
+	if (result < 0) {
+		free(collection);
+		return result;
+	}
+	list_append(&supervisor->collections, &collection->link);
+	request.cookie = collection->cookie;
+	for (unsigned i = 0; i < supervisor->options.relays; i++) {
+		struct relay_process *relay = &supervisor->relays[i];
+
+		if (relay->phase == RELAY_SERVING &&
+		    send(relay->channel, &request, sizeof(request), MSG_DONTWAIT | MSG_NOSIGNAL) ==
+			    sizeof(request))
+			collection->waiting |= 1ULL << i;
+	}
+	if (collection->waiting == 0)
+		end(collection);
+	return 0;
+}

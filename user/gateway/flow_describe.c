@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: GPL-2.0
+/* A flow as `sluice show flows` sees it; declared in relay_flow.h. */
+#include <linux/sockios.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include "relay_flow.h"
+
+static void describe_leg(const struct leg *leg, struct flow_leg *out)
+{
+	struct tcp_info info = { 0 };
+	socklen_t length = sizeof(info);
+
+	if (leg->fd < 0 || getsockopt(leg->fd, IPPROTO_TCP, TCP_INFO, &info, &length) < 0)
+		return;
+	out->rtt_us = info.tcpi_rtt;
+	out->cwnd = info.tcpi_snd_cwnd;
+	out->retrans = info.tcpi_total_retrans;
+	out->subflows = 1;
+	/* All ones mean "not paced". */
+	out->pacing_bps = info.tcpi_pacing_rate == UINT64_MAX ? 0 : info.tcpi_pacing_rate * 8;
+	out->delivery_bps = info.tcpi_delivery_rate * 8;
+	length = sizeof(out->cc);
+	if (getsockopt(leg->fd, IPPROTO_TCP, TCP_CONGESTION, out->cc, &length) < 0)
+		memset(out->cc, 0, sizeof(out->cc));
+	out->cc[sizeof(out->cc) - 1] = '\0';
+}
+
+static void describe_direction(const struct direction *direction, struct flow_direction *out)
+{
+	int queued = 0;
+
+	if (direction->to->fd >= 0)
+		ioctl(direction->to->fd, SIOCOUTQ, &queued);
+	out->bytes = direction->bytes;
+	out->relay_bytes = direction->bytes;
+	out->backlog = direction->in_pipe + (uint64_t)(queued > 0 ? queued : 0);
+}
+
+void flow_describe(const struct relay_flow *flow, struct flow_record *record)
+{
+	memset(record, 0, sizeof(*record));
+	record->id = flow->id;
+	record->tuple = flow->tuple;
+	record->port_id = flow->port.port_id;
+	record->trunk_port = flow->port.trunk_port;
+	record->state = (__u8)flow->state;
+	record->end = (__u8)flow->end;
+	record->engine = FLOW_ENGINE_SPLICE;
+	record->params = flow->params;
+	record->age_ms = (flow->relay->now_ns - flow->since_ns) / 1000000;
+	record->idle_ms = (flow->relay->now_ns - flow->active_ns) / 1000000;
+	describe_direction(&flow->up, &record->up);
+	describe_direction(&flow->down, &record->down);
+	describe_leg(&flow->lan, &record->lan);
+	describe_leg(&flow->wan, &record->wan);
+}

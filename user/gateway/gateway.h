@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The main process of sluiced: what it holds, and the parts it is made of.
+ * gateway.c starts and stops it, requests.c answers the control socket.
+ */
+#ifndef SLUICE_GATEWAY_H
+#define SLUICE_GATEWAY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <systemd/sd-event.h>
+
+#include "control.h"
+#include "gateway_config.h"
+#include "intercept.h"
+#include "registry.h"
+#include "supervisor.h"
+
+#define GATEWAY_ERROR_MAX 320
+
+struct gateway_options {
+	const char *config_path;
+	const char *run_dir;
+	const char *pin_dir;
+};
+
+struct gateway {
+	struct gateway_options options;
+	struct gateway_config *config; /* the one in force; owned */
+	sd_event *event;
+	struct intercept *intercept;
+	struct registry *registry;
+	struct supervisor *supervisor;
+	struct control_server *control;
+	sd_event_source *sweep_timer;
+	sd_event_source *drain_timer;
+	bool routing; /* policy routing was added */
+	bool made_run_dir;
+	bool draining; /* takes no new connections */
+	bool stopping; /* exits when the last flow has ended */
+	uint64_t started_us; /* CLOCK_MONOTONIC */
+};
+
+/* Starts everything. config is taken over. 0 or a negative errno, with one line
+ * in error (GATEWAY_ERROR_MAX bytes); then nothing is left behind once
+ * gateway_free() was called. */
+int gateway_start(struct gateway *gateway, const struct gateway_options *options,
+		  struct gateway_config *config, char *error);
+
+/* Runs until a signal stops it and all is drained. */
+int gateway_loop(struct gateway *gateway);
+
+/* Undoes everything, in reverse. */
+void gateway_free(struct gateway *gateway);
+
+/* Reads the configuration again; a bad one is reported on standard error and
+ * changes nothing. Ends a drain. 0 or a negative errno with error set. */
+int gateway_reload(struct gateway *gateway, char *error);
+
+/* New connections are forwarded from now on. */
+void gateway_drain(struct gateway *gateway);
+
+/* The handler of the control socket; context is the gateway. */
+control_handler gateway_request;
+
+#endif

@@ -1,0 +1,356 @@
+// SPDX-License-Identifier: GPL-2.0
+/* See half_open.h. */
+#include "half_open.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "address.h"
+#include "frame.h"
+#include "log.h"
+#include "proxy_protocol.h"
+#include "splice_engine.h"
+#include "wan_leg.h"
+
+/* The kernel gives up a WAN connection by itself (tcp_syn_retries: 127 s by
+ * default); this is for when it does not. */
+#define CONNECT_DEADLINE_NS (180 * 1000000000ULL)
+
+/* How long a connected WAN leg waits for the client's part of the handshake. */
+#define JOIN_DEADLINE_NS (30 * 1000000000ULL)
+
+static int packet_socket(uint32_t mark)
+{
+	/* Protocol 0: sends only, receives nothing. */
+	int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd < 0)
+		return -errno;
+	if (mark && setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark)) < 0) {
+		int result = -errno;
+
+		close(fd);
+		return result;
+	}
+	return fd;
+}
+
+int half_open_init(struct relay *relay)
+{
+	for (size_t i = 0; i < HALF_OPEN_HASH_SIZE; i++)
+		list_init(&relay->half_open[i]);
+	relay->packet_reinject = packet_socket(MARK_REINJECT);
+	relay->packet_forward = packet_socket(MARK_FORWARD);
+	relay->packet_reply = packet_socket(0);
+	if (relay->packet_reinject < 0)
+		return relay->packet_reinject;
+	if (relay->packet_forward < 0)
+		return relay->packet_forward;
+	return relay->packet_reply < 0 ? relay->packet_reply : 0;
+}
+
+void half_open_free(struct relay *relay)
+{
+	close(relay->packet_reinject);
+	close(relay->packet_forward);
+	close(relay->packet_reply);
+}
+
+static struct list *hash_bucket(struct relay *relay, const struct half_open_key *tuple)
+{
+	uint32_t hash = 2166136261u; /* FNV-1a */
+	const uint8_t *byte = (const uint8_t *)tuple;
+
+	for (size_t i = 0; i < sizeof(*tuple); i++)
+		hash = (hash ^ byte[i]) * 16777619u;
+	return &relay->half_open[hash % HALF_OPEN_HASH_SIZE];
+}
+
+static struct relay_flow *find(struct relay *relay, const struct half_open_key *tuple)
+{
+	struct list *bucket = hash_bucket(relay, tuple);
+
+	for (struct list *link = bucket->next; link != bucket; link = link->next) {
+		struct relay_flow *flow = list_entry(link, struct relay_flow, hash_link);
+
+		if (memcmp(&flow->tuple, tuple, sizeof(*tuple)) == 0)
+			return flow;
+	}
+	return NULL;
+}
+
+/* Sends a frame made from the flow's SYN on the interface the SYN came by. */
+static int send_frame(int packet_fd, const struct syn_event *syn, const uint8_t *frame, int length)
+{
+	bool ipv4 = address_is_ipv4(syn->tuple.remote);
+	struct sockaddr_ll where = { .sll_family = AF_PACKET,
+				     .sll_ifindex = (int)syn->ifindex,
+				     .sll_halen = ETH_ALEN };
+
+	if (length < 0)
+		return length;
+	/* With a link header the kernel reads the protocol from there. */
+	if (syn->l3_offset == 0)
+		where.sll_protocol = ipv4 ? htons(ETH_P_IP) : htons(ETH_P_IPV6);
+	else
+		memcpy(where.sll_addr, frame, ETH_ALEN);
+	if (sendto(packet_fd, frame, (size_t)length, 0, (struct sockaddr *)&where,
+		   sizeof(where)) < 0)
+		return -errno;
+	return 0;
+}
+
+static int send_syn(int packet_fd, const struct relay_flow *flow)
+{
+	uint8_t frame[FRAME_MAX];
+
+	return send_frame(packet_fd, flow->syn, frame, frame_syn(flow->syn, frame));
+}
+
+/* The gateway cannot do this one: the client's SYN goes to the remote itself. */
+static void forward_instead(struct relay_flow *flow)
+{
+	int result = 0;
+
+	if (flow->syn->held && !flow->reinjected)
+		result = send_syn(flow->relay->packet_forward, flow);
+	if (result)
+		log_warning("held SYN not forwarded: %s", strerror(-result));
+	flow_end(flow, FLOW_END_FORWARDED);
+}
+
+/* The remote cannot be reached: the client is told what we were told. */
+static void tell_client(struct relay_flow *flow, const struct wan_error *error)
+{
+	struct relay *relay = flow->relay;
+	uint8_t frame[FRAME_MAX];
+	int length = 0;
+
+	if (!flow->syn->held)
+		return; /* it is connected already, and gets a reset */
+	if (error->from_icmp)
+		length = frame_icmp_error(flow->syn, error->type, error->code, error->from, frame);
+	else
+		length = frame_reset(flow->syn, frame);
+	length = send_frame(relay->packet_reply, flow->syn, frame, length);
+	if (length)
+		log_warning("answer to a held SYN not sent: %s", strerror(-length));
+}
+
+static void connect_failed(struct relay_flow *flow)
+{
+	struct wan_error error;
+
+	wan_leg_error(flow->wan.fd, &error);
+	switch (error.error) {
+	case ECONNREFUSED:
+	case ECONNRESET:
+		tell_client(flow, &error);
+		flow_end(flow, FLOW_END_REFUSED);
+		return;
+	case ETIMEDOUT:
+		/* Silence, as the client would meet without us. */
+		flow_end(flow, FLOW_END_NO_ANSWER);
+		return;
+	default:
+		break;
+	}
+	if (!error.from_icmp) {
+		forward_instead(flow);
+		return;
+	}
+	tell_client(flow, &error);
+	flow_end(flow, FLOW_END_UNREACHABLE);
+}
+
+/* Puts the entry back that a flow of the same tuple, just ended, took away
+ * while this SYN was on its way through the ring buffer. */
+static void ensure_entered(struct relay *relay, const struct syn_event *syn)
+{
+	struct half_open_value value = { .since_ns = relay->now_ns,
+					 .isn = syn->isn,
+					 .relay = relay->setup.index,
+					 .client_bucket = syn->client_bucket };
+
+	if (bpf_map_update_elem(relay->setup.half_open_map, &syn->tuple, &value, BPF_NOEXIST) == 0)
+		__atomic_add_fetch(&relay->setup.half_open_by_client[syn->client_bucket], 1,
+				   __ATOMIC_RELAXED);
+}
+
+/* A new SYN from a tuple that is half-open already. True when it is the same
+ * one again; otherwise the old flow is gone and its place is free. */
+static bool known_already(struct relay *relay, const struct syn_event *syn)
+{
+	struct relay_flow *known = find(relay, &syn->tuple);
+
+	if (!known)
+		return false;
+	if (known->syn->isn == syn->isn)
+		return true;
+	relay_count(&relay->setup.shared->counters.superseded, 1);
+	/* BPF has passed the entry and its budget on to the new SYN. */
+	list_remove(&known->hash_link);
+	flow_end(known, FLOW_END_ABANDONED);
+	return false;
+}
+
+void half_open_syn(struct relay *relay, const struct syn_event *syn)
+{
+	struct relay_flow *flow;
+	int fd;
+
+	relay_count(&relay->setup.shared->counters.syns, 1);
+	if (known_already(relay, syn))
+		return;
+	flow = flow_new(relay, syn);
+	if (!flow) /* the entry goes with the relay's memory trouble: see relay_sweep() */
+		return;
+	list_append(hash_bucket(relay, &flow->tuple), &flow->hash_link);
+	ensure_entered(relay, syn);
+	flow->deadline_ns = relay->now_ns + CONNECT_DEADLINE_NS;
+	if (bpf_map_lookup_elem(relay->setup.param_map, &flow->port.params_id, &flow->params)) {
+		forward_instead(flow); /* withdrawn this moment */
+		return;
+	}
+	fd = wan_leg_connect(&flow->tuple, flow->port.trunk_port, &flow->params);
+	if (fd < 0 || leg_open(&flow->wan, fd) < 0) {
+		if (fd < 0 && log_enabled(LOG_LEVEL_DEBUG))
+			log_debug("WAN leg not opened: %s", strerror(-fd));
+		forward_instead(flow);
+	}
+}
+
+/* Both legs are up. */
+static void join(struct relay_flow *flow)
+{
+	uint8_t header[PROXY_PROTOCOL_MAX];
+	size_t length;
+
+	half_open_leave(flow);
+	if (flow->params.proxy_protocol == PROXY_PROTOCOL_V2) {
+		length = proxy_protocol_v2(&flow->tuple, header);
+		/* The send buffer is empty, so all of it fits or the leg is dead. */
+		if (send(flow->wan.fd, header, length, MSG_NOSIGNAL) != (ssize_t)length) {
+			flow_end(flow, FLOW_END_REMOTE_RESET);
+			return;
+		}
+	}
+	relay_count(&flow->relay->setup.shared->counters.joined, 1);
+	splice_engine_join(flow);
+}
+
+/* The remote accepted: now, and not before, the client may hear of it. */
+static void connected(struct relay_flow *flow)
+{
+	int result;
+
+	wan_leg_connected(flow->wan.fd);
+	flow->state = FLOW_JOINING;
+	flow->deadline_ns = flow->relay->now_ns + JOIN_DEADLINE_NS;
+	if (flow->lan.fd >= 0) {
+		join(flow);
+		return;
+	}
+	if (!flow->syn->held)
+		return;
+	flow->reinjected = true;
+	result = send_syn(flow->relay->packet_reinject, flow);
+	if (result) {
+		log_warning("held SYN not given back: %s", strerror(-result));
+		flow_end(flow, FLOW_END_FAILED);
+	}
+}
+
+void half_open_progress(struct relay_flow *flow)
+{
+	if (flow->lan.failed) {
+		flow_end(flow, FLOW_END_ABANDONED);
+		return;
+	}
+	if (flow->wan.failed) {
+		if (flow->state == FLOW_CONNECTING)
+			connect_failed(flow);
+		else
+			flow_end(flow, FLOW_END_REMOTE_RESET);
+		return;
+	}
+	if (flow->state == FLOW_CONNECTING && flow->wan.writable)
+		connected(flow);
+}
+
+/* The client's address as a half_open_key holds it. */
+static int accepted_tuple(int fd, struct half_open_key *tuple)
+{
+	struct sockaddr_storage address;
+	socklen_t length = sizeof(address);
+	int result;
+
+	if (getpeername(fd, (struct sockaddr *)&address, &length) < 0)
+		return -errno;
+	result = endpoint_from_sockaddr(&address, tuple->client, &tuple->client_port);
+	length = sizeof(address);
+	if (result == 0 && getsockname(fd, (struct sockaddr *)&address, &length) < 0)
+		return -errno;
+	return result ?: endpoint_from_sockaddr(&address, tuple->remote, &tuple->service_port);
+}
+
+void half_open_accepted(struct relay *relay, int fd)
+{
+	struct half_open_key tuple;
+	struct relay_flow *flow = NULL;
+
+	if (accepted_tuple(fd, &tuple) == 0)
+		flow = find(relay, &tuple);
+	if (!flow || flow->lan.fd >= 0) {
+		/* Nobody's SYN was taken for it, or its flow has failed meanwhile. The
+		 * listener's SO_LINGER makes this a reset. */
+		relay_count(&relay->setup.shared->counters.strangers, 1);
+		close(fd);
+		return;
+	}
+	if (leg_set_options(fd, flow->params.keepalive_s) < 0 || leg_open(&flow->lan, fd) < 0) {
+		flow_end(flow, FLOW_END_FAILED);
+		return;
+	}
+	if (flow->state == FLOW_JOINING)
+		join(flow);
+}
+
+void half_open_check(struct relay_flow *flow)
+{
+	if (flow->relay->now_ns < flow->deadline_ns)
+		return;
+	if (flow->state == FLOW_CONNECTING)
+		flow_end(flow, FLOW_END_NO_ANSWER);
+	else
+		flow_end(flow, FLOW_END_ABANDONED);
+}
+
+void half_open_stop(struct relay_flow *flow)
+{
+	if (flow->state == FLOW_CONNECTING && flow->syn->held)
+		forward_instead(flow);
+	else
+		flow_end(flow, FLOW_END_SHUTDOWN);
+}
+
+void half_open_leave(struct relay_flow *flow)
+{
+	struct relay *relay = flow->relay;
+	uint32_t *in_bucket, count;
+
+	if (list_empty(&flow->hash_link))
+		return;
+	list_remove(&flow->hash_link);
+	bpf_map_delete_elem(relay->setup.half_open_map, &flow->tuple);
+	in_bucket = &relay->setup.half_open_by_client[flow->syn->client_bucket];
+	count = __atomic_load_n(in_bucket, __ATOMIC_RELAXED);
+	while (count > 0 && !__atomic_compare_exchange_n(in_bucket, &count, count - 1, false,
+							 __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		;
+}

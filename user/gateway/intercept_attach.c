@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Attaching the intercept program to interfaces: by tcx links where the kernel
+ * has them (6.6), which the kernel takes away by itself when this process dies,
+ * by clsact filters otherwise.
+ */
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <net/if_arp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "intercept_private.h"
+#include "log.h"
+
+/* enum bpf_attach_type of kernel 6.6; headers of older distributions lack them. */
+#define ATTACH_TCX_INGRESS 46
+#define ATTACH_TCX_EGRESS 47
+
+/* Handle and priority of our clsact filters; a run that crashed is recognised by them. */
+#define FILTER_HANDLE 0x5137
+#define FILTER_PRIORITY 0x5137
+
+/* What one direction of an interface gets. */
+struct hook {
+	int program;
+	int tcx_type;
+	enum bpf_tc_attach_point point;
+};
+
+/* True when frames on the interface start with an Ethernet header. */
+static int has_ethernet_header(const char *dev, bool *result)
+{
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct ifreq request = { 0 };
+	int error = 0;
+
+	if (fd < 0)
+		return -errno;
+	memcpy(request.ifr_name, dev, strnlen(dev, IFNAMSIZ - 1));
+	if (ioctl(fd, SIOCGIFHWADDR, &request) < 0)
+		error = -errno;
+	else
+		*result = request.ifr_hwaddr.sa_family == ARPHRD_ETHER;
+	close(fd);
+	return error;
+}
+
+static size_t choose_hooks(const struct intercept *intercept, enum intercept_side side,
+			   bool ethernet, struct hook hooks[2])
+{
+	const struct intercept_bpf *skeleton = intercept->skeleton;
+	const struct bpf_program *ingress, *egress = skeleton->progs.lan_egress;
+
+	if (side == SIDE_LAN)
+		ingress = ethernet ? skeleton->progs.lan_ingress_ethernet :
+				     skeleton->progs.lan_ingress_raw;
+	else
+		ingress = ethernet ? skeleton->progs.wan_ingress_ethernet :
+				     skeleton->progs.wan_ingress_raw;
+	hooks[0] = (struct hook){ bpf_program__fd(ingress), ATTACH_TCX_INGRESS, BPF_TC_INGRESS };
+	hooks[1] = (struct hook){ bpf_program__fd(egress), ATTACH_TCX_EGRESS, BPF_TC_EGRESS };
+	return side == SIDE_LAN ? 2 : 1;
+}
+
+static int attach_tcx(struct intercept_interface *interface, const struct hook *hooks, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		int link = bpf_link_create(hooks[i].program, interface->ifindex,
+					   (enum bpf_attach_type)hooks[i].tcx_type, NULL);
+
+		if (link < 0)
+			return -errno;
+		interface->links[i] = link;
+	}
+	interface->tcx = true;
+	return 0;
+}
+
+static void detach_clsact(struct intercept_interface *interface)
+{
+	static const enum bpf_tc_attach_point points[] = { BPF_TC_INGRESS, BPF_TC_EGRESS };
+
+	for (size_t i = 0; i < sizeof(points) / sizeof(points[0]); i++) {
+		DECLARE_LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = interface->ifindex,
+				    .attach_point = points[i]);
+		DECLARE_LIBBPF_OPTS(bpf_tc_opts, options, .handle = FILTER_HANDLE,
+				    .priority = FILTER_PRIORITY);
+
+		bpf_tc_detach(&hook, &options);
+	}
+	if (interface->made_qdisc) {
+		DECLARE_LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = interface->ifindex,
+				    .attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS);
+
+		bpf_tc_hook_destroy(&hook);
+	}
+}
+
+static int attach_clsact(struct intercept_interface *interface, const struct hook *hooks,
+			 size_t count)
+{
+	DECLARE_LIBBPF_OPTS(bpf_tc_hook, qdisc, .ifindex = interface->ifindex,
+			    .attach_point = BPF_TC_INGRESS);
+	int result = bpf_tc_hook_create(&qdisc);
+
+	if (result && result != -EEXIST)
+		return result;
+	interface->made_qdisc = result == 0;
+	for (size_t i = 0; i < count; i++) {
+		DECLARE_LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = interface->ifindex,
+				    .attach_point = hooks[i].point);
+		/* Replaces the filter that a crashed run left. */
+		DECLARE_LIBBPF_OPTS(bpf_tc_opts, options, .handle = FILTER_HANDLE,
+				    .priority = FILTER_PRIORITY, .prog_fd = hooks[i].program,
+				    .flags = BPF_TC_F_REPLACE);
+
+		result = bpf_tc_attach(&hook, &options);
+		if (result)
+			return result;
+	}
+	return 0;
+}
+
+static int attach_either(struct intercept_interface *interface, const struct hook *hooks,
+			 size_t count)
+{
+	int result = attach_tcx(interface, hooks, count);
+
+	if (result == 0)
+		return 0;
+	for (size_t i = 0; i < count; i++) {
+		if (interface->links[i] >= 0)
+			close(interface->links[i]);
+		interface->links[i] = -1;
+	}
+	log_debug("%s: no tcx (%s), using clsact", interface->dev, strerror(-result));
+	result = attach_clsact(interface, hooks, count);
+	if (result)
+		detach_clsact(interface);
+	return result;
+}
+
+const struct intercept_interface *intercept_find(const struct intercept *intercept, const char *dev)
+{
+	const struct list *list = &intercept->interfaces;
+
+	for (struct list *link = list->next; link != list; link = link->next) {
+		struct intercept_interface *interface =
+			list_entry(link, struct intercept_interface, link);
+
+		if (strcmp(interface->dev, dev) == 0)
+			return interface;
+	}
+	return NULL;
+}
+
+int intercept_attach(struct intercept *intercept, const char *dev, enum intercept_side side,
+		     char *error)
+{
+	struct intercept_interface *interface;
+	struct hook hooks[2];
+	bool ethernet = true;
+	size_t count;
+	int result;
+
+	if (intercept_find(intercept, dev)) {
+		snprintf(error, INTERCEPT_ERROR_MAX, "%s: attached already", dev);
+		return -EEXIST;
+	}
+	interface = calloc(1, sizeof(*interface));
+	if (!interface) {
+		snprintf(error, INTERCEPT_ERROR_MAX, "out of memory");
+		return -ENOMEM;
+	}
+	snprintf(interface->dev, sizeof(interface->dev), "%s", dev);
+	interface->side = side;
+	interface->links[0] = interface->links[1] = -1;
+	interface->ifindex = (int)if_nametoindex(dev);
+	if (!interface->ifindex || has_ethernet_header(dev, &ethernet)) {
+		snprintf(error, INTERCEPT_ERROR_MAX,
+			 "%s: there is no such interface: see `ip link` for those there are", dev);
+		free(interface);
+		return -ENODEV;
+	}
+	count = choose_hooks(intercept, side, ethernet, hooks);
+	result = attach_either(interface, hooks, count);
+	if (result) {
+		snprintf(error, INTERCEPT_ERROR_MAX, "%s: cannot attach: %s", dev,
+			 strerror(-result));
+		free(interface);
+		return result;
+	}
+	list_append(&intercept->interfaces, &interface->link);
+	return 0;
+}
+
+void interface_detach(struct intercept *intercept, struct intercept_interface *interface)
+{
+	(void)intercept;
+	for (size_t i = 0; i < 2; i++) {
+		if (interface->links[i] >= 0)
+			close(interface->links[i]);
+	}
+	if (!interface->tcx)
+		detach_clsact(interface);
+	list_remove(&interface->link);
+	free(interface);
+}
+
+int intercept_detach(struct intercept *intercept, const char *dev, char *error)
+{
+	const struct intercept_interface *interface = intercept_find(intercept, dev);
+
+	if (!interface) {
+		snprintf(error, INTERCEPT_ERROR_MAX,
+			 "%s: not attached: see `sluice show status` for what is", dev);
+		return -ENOENT;
+	}
+	interface_detach(intercept, list_entry(interface->link.next->previous,
+					       struct intercept_interface, link));
+	return 0;
+}

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * main's own account of proxies, ports and parameters, and the one place that
+ * writes them into proxy_table, port_table and param_table.
+ */
+#ifndef SLUICE_REGISTRY_H
+#define SLUICE_REGISTRY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "gateway_config.h"
+#include "tables.h"
+
+#define REGISTRY_ERROR_MAX 256
+
+struct registry;
+
+/* Who an entry comes from. */
+enum origin { ORIGIN_CONFIG, ORIGIN_CLI };
+
+/* Parameters that at least one port uses. */
+struct params_entry {
+	uint32_t id; /* key of param_table */
+	uint32_t ports; /* how many port entries use them */
+	struct wan_params params;
+};
+
+/* One remote or next-hop router. */
+struct proxy_entry {
+	uint8_t address[16]; /* first: the key it is found by; network byte order */
+	uint32_t proxy_id;
+	bool nexthop;
+	enum origin origin;
+	size_t port_count; /* draining ones included */
+	void *ports; /* tsearch(3) tree of struct port_entry */
+};
+
+/* One port of a proxy. */
+struct port_entry {
+	uint16_t service_port; /* first: the key it is found by; host byte order */
+	enum origin origin;
+	uint64_t generation; /* of the configuration that named it last */
+	struct proxy_entry *proxy;
+	struct params_entry *params;
+	struct port_value value; /* as in port_table */
+};
+
+/* What to enter. */
+struct registration {
+	uint8_t address[16];
+	bool nexthop;
+	uint16_t service_port;
+	uint16_t trunk_port;
+	struct wan_params params;
+	enum origin origin;
+};
+
+struct registry_options {
+	int proxy_table, port_table, param_table; /* descriptors, borrowed */
+	uint32_t max_ports;
+	/* Flows that came by this port entry and live. */
+	uint64_t (*flows_of)(uint32_t port_id, void *context);
+	/* The number of next-hop entries has changed. */
+	void (*nexthop_changed)(uint32_t count, void *context);
+	void *context;
+};
+
+int registry_new(const struct registry_options *options, struct registry **registry);
+void registry_free(struct registry *registry);
+
+/*
+ * Enters a port, and its proxy if it is the first. An entry that is draining
+ * comes back to life with the new values. 0, -EEXIST for one that is active,
+ * -EINVAL, -ENOSPC, -EOPNOTSUPP or another negative errno, with one line in
+ * error (REGISTRY_ERROR_MAX bytes) and nothing changed.
+ */
+int registry_add(struct registry *registry, const struct registration *registration, char *error);
+
+/*
+ * Withdraws one port, or all of a proxy when service_port is 0. Entries with
+ * flows drain: their SYNs pass, and they go when the last flow ends. 0, or
+ * -ENOENT or -ENOMEM with error set.
+ */
+int registry_withdraw(struct registry *registry, const uint8_t address[16], uint16_t service_port,
+		      char *error);
+
+/* Makes the entries of origin config those of this configuration: enters new
+ * ones, changes changed ones, withdraws the others. 0, or the first error; the
+ * rest is applied all the same. */
+int registry_apply(struct registry *registry, const struct gateway_config *config, char *error);
+
+/* Removes draining entries without flows and parameters that nobody uses. */
+void registry_sweep(struct registry *registry);
+
+const struct proxy_entry *registry_find_proxy(const struct registry *registry,
+					      const uint8_t address[16]);
+const struct port_entry *registry_find_port(const struct proxy_entry *proxy,
+					    uint16_t service_port);
+
+/* The port entry with this number, or NULL. */
+const struct port_entry *registry_port_by_id(const struct registry *registry, uint32_t port_id);
+
+/* Calls visit for every entry, in order of address and port. */
+void registry_each_proxy(const struct registry *registry,
+			 void (*visit)(const struct proxy_entry *proxy, void *context),
+			 void *context);
+void registry_each_port(const struct registry *registry,
+			void (*visit)(const struct port_entry *port, void *context),
+			void *context);
+void registry_each_params(const struct registry *registry,
+			  void (*visit)(const struct params_entry *params, void *context),
+			  void *context);
+
+size_t registry_proxy_count(const struct registry *registry);
+size_t registry_port_count(const struct registry *registry);
+size_t registry_params_count(const struct registry *registry);
+
+static inline bool port_is_draining(const struct port_entry *port)
+{
+	return port->value.flags & PORT_DRAINING;
+}
+
+#endif

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: GPL-2.0
+/* See registry_params.h. */
+#include "registry_params.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <search.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static int compare(const void *one, const void *other)
+{
+	const struct params_entry *a = one, *b = other;
+
+	return memcmp(&a->params, &b->params, sizeof(a->params));
+}
+
+/* Asking for an algorithm also makes the kernel load its module. */
+static bool flow_control_available(const char *name)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	bool available;
+
+	if (fd < 0)
+		return true; /* not the algorithm's fault; the relay will say */
+	available = setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, (socklen_t)strlen(name)) ==
+		    0;
+	close(fd);
+	return available;
+}
+
+static int check_supported(const struct wan_params *params, char *error)
+{
+	const char *what = NULL;
+
+	if (params->parallel > 1)
+		what = "parallel greater than 1";
+	else if (params->skip_slow_start)
+		what = "skip-slow-start";
+	else if (params->qos == QOS_VBR || params->qos == QOS_ABR)
+		what = "qos vbr and abr";
+	else if (params->engine == ENGINE_KERNEL)
+		what = "engine = kernel";
+	if (what) {
+		snprintf(error, REGISTRY_ERROR_MAX, "%s: not supported by this version", what);
+		return -EOPNOTSUPP;
+	}
+	if (params->flow_control[0] && !flow_control_available(params->flow_control)) {
+		snprintf(error, REGISTRY_ERROR_MAX,
+			 "flow-control \"%s\": not in this kernel: see "
+			 "`sysctl net.ipv4.tcp_available_congestion_control`",
+			 params->flow_control);
+		return -EOPNOTSUPP;
+	}
+	return 0;
+}
+
+int params_table_get(struct params_table *table, const struct wan_params *params,
+		     struct params_entry **entry, char *error)
+{
+	struct params_entry wanted = { .params = *params };
+	struct params_entry **found = tfind(&wanted, &table->by_value, compare), *new;
+	int result;
+
+	if (found) {
+		(*found)->ports++;
+		*entry = *found;
+		return 0;
+	}
+	result = check_supported(params, error);
+	if (result)
+		return result;
+	new = malloc(sizeof(*new));
+	if (!new || !tsearch(memcpy(new, &wanted, sizeof(*new)), &table->by_value, compare)) {
+		free(new);
+		snprintf(error, REGISTRY_ERROR_MAX, "out of memory");
+		return -ENOMEM;
+	}
+	new->id = ++table->next_id;
+	new->ports = 1;
+	if (bpf_map_update_elem(table->map, &new->id, &new->params, BPF_NOEXIST) < 0) {
+		result = -errno;
+		tdelete(new, &table->by_value, compare);
+		free(new);
+		snprintf(error, REGISTRY_ERROR_MAX, "param_table: %s%s", strerror(-result),
+			 result == -E2BIG ? ": too many different sets of parameters" : "");
+		return result;
+	}
+	table->count++;
+	*entry = new;
+	return 0;
+}
+
+void params_table_put(struct params_entry *entry)
+{
+	entry->ports--;
+}
+
+static void find_unused(const void *node, VISIT order, void *result)
+{
+	struct params_entry *entry = *(struct params_entry *const *)node;
+
+	if ((order == postorder || order == leaf) && entry->ports == 0)
+		*(struct params_entry **)result = entry;
+}
+
+void params_table_sweep(struct params_table *table)
+{
+	struct params_entry *unused;
+
+	do { /* the tree must not change under the walk */
+		unused = NULL;
+		twalk_r(table->by_value, find_unused, &unused);
+		if (!unused)
+			return;
+		bpf_map_delete_elem(table->map, &unused->id);
+		tdelete(unused, &table->by_value, compare);
+		free(unused);
+		table->count--;
+	} while (true);
+}
+
+void params_table_free(struct params_table *table)
+{
+	tdestroy(table->by_value, free);
+}

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Making, ending and freeing flows; see relay_flow.h. */
+#include "relay_flow.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "address.h"
+#include "half_open.h"
+#include "log.h"
+#include "splice_engine.h"
+
+static void leg_init(struct leg *leg, struct relay_flow *flow)
+{
+	leg->flow = flow;
+	leg->fd = -1;
+}
+
+struct relay_flow *flow_new(struct relay *relay, const struct syn_event *syn)
+{
+	struct relay_flow *flow = calloc(1, sizeof(*flow));
+
+	if (!flow)
+		return NULL;
+	flow->syn = malloc(sizeof(*syn));
+	if (!flow->syn) {
+		free(flow);
+		return NULL;
+	}
+	*flow->syn = *syn;
+	flow->relay = relay;
+	/* Never 0, and unique among relays. */
+	flow->id = (uint64_t)relay->setup.index << 40 | ++relay->next_flow;
+	flow->tuple = syn->tuple;
+	flow->port = syn->port;
+	flow->state = FLOW_CONNECTING;
+	flow->since_ns = relay->now_ns;
+	flow->active_ns = relay->now_ns;
+	leg_init(&flow->lan, flow);
+	leg_init(&flow->wan, flow);
+	flow->up.from = flow->down.to = &flow->lan;
+	flow->down.from = flow->up.to = &flow->wan;
+	list_init(&flow->hash_link);
+	list_init(&flow->run_link);
+	list_append(&relay->flows, &flow->link);
+	relay->setup.shared->flows++;
+	__atomic_add_fetch(&relay->setup.shared->port_flows[flow->port.port_id], 1,
+			   __ATOMIC_RELAXED);
+	return flow;
+}
+
+static void leg_ready(struct watch *watch, uint32_t events)
+{
+	struct leg *leg = list_entry(watch, struct leg, watch);
+	struct relay_flow *flow = leg->flow;
+
+	if (flow->state == FLOW_ENDED) /* by an earlier event of this turn */
+		return;
+	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+		leg->readable = true;
+	if (events & EPOLLOUT)
+		leg->writable = true;
+	if (events & EPOLLPRI)
+		leg->urgent = true;
+	if (events & EPOLLERR)
+		leg->failed = true;
+	if (flow->state == FLOW_CONNECTING || flow->state == FLOW_JOINING)
+		half_open_progress(flow);
+	else
+		splice_engine_run(flow);
+}
+
+int leg_open(struct leg *leg, int fd)
+{
+	leg->fd = fd;
+	leg->watch.ready = leg_ready;
+	return relay_watch(leg->flow->relay, fd,
+			   EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET, &leg->watch);
+}
+
+/* Closes a leg. All legs carry SO_LINGER {1,0}, so that the kernel resets them
+ * if this process dies; an orderly close must take that off first. */
+static void leg_close(struct leg *leg, bool orderly)
+{
+	static const struct linger off = { .l_onoff = 0 };
+
+	if (leg->fd < 0)
+		return;
+	if (orderly)
+		setsockopt(leg->fd, SOL_SOCKET, SO_LINGER, &off, sizeof(off));
+	close(leg->fd);
+	leg->fd = -1;
+}
+
+static void count_end(struct relay_counters *counters, enum flow_end end)
+{
+	switch (end) {
+	case FLOW_END_CLOSED:
+		relay_count(&counters->closed, 1);
+		break;
+	case FLOW_END_CLIENT_RESET:
+		relay_count(&counters->reset_by_client, 1);
+		break;
+	case FLOW_END_REMOTE_RESET:
+		relay_count(&counters->reset_by_remote, 1);
+		break;
+	case FLOW_END_CLIENT_TIMEOUT:
+	case FLOW_END_REMOTE_TIMEOUT:
+		relay_count(&counters->leg_timed_out, 1);
+		break;
+	case FLOW_END_IDLE:
+		relay_count(&counters->idle, 1);
+		break;
+	case FLOW_END_REFUSED:
+		relay_count(&counters->refused, 1);
+		break;
+	case FLOW_END_UNREACHABLE:
+		relay_count(&counters->unreachable, 1);
+		break;
+	case FLOW_END_NO_ANSWER:
+		relay_count(&counters->timed_out, 1);
+		break;
+	case FLOW_END_ABANDONED:
+		relay_count(&counters->abandoned, 1);
+		break;
+	case FLOW_END_FORWARDED:
+		relay_count(&counters->forwarded, 1);
+		break;
+	case FLOW_END_FAILED:
+		relay_count(&counters->failed, 1);
+		break;
+	case FLOW_END_NONE:
+	case FLOW_END_SHUTDOWN:
+		break;
+	}
+}
+
+static void log_end(const struct relay_flow *flow)
+{
+	char client[ENDPOINT_TEXT_MAX], remote[ENDPOINT_TEXT_MAX];
+
+	if (!log_enabled(LOG_LEVEL_DEBUG))
+		return;
+	log_debug("flow %llu %s -> %s %s after %llu ms, %llu bytes up, %llu down",
+		  (unsigned long long)flow->id,
+		  endpoint_format(flow->tuple.client, flow->tuple.client_port, client),
+		  endpoint_format(flow->tuple.remote, flow->tuple.service_port, remote),
+		  flow_end_name(flow->end),
+		  (unsigned long long)(flow->relay->now_ns - flow->since_ns) / 1000000,
+		  (unsigned long long)flow->up.bytes, (unsigned long long)flow->down.bytes);
+}
+
+void flow_end(struct relay_flow *flow, enum flow_end end)
+{
+	struct relay *relay = flow->relay;
+
+	if (flow->state == FLOW_ENDED)
+		return;
+	half_open_leave(flow);
+	leg_close(&flow->lan, end == FLOW_END_CLOSED);
+	leg_close(&flow->wan, end == FLOW_END_CLOSED);
+	direction_release(relay, &flow->up);
+	direction_release(relay, &flow->down);
+	flow->state = FLOW_ENDED;
+	flow->end = end;
+	count_end(&relay->setup.shared->counters, end);
+	log_end(flow);
+	relay->setup.shared->flows--;
+	__atomic_sub_fetch(&relay->setup.shared->port_flows[flow->port.port_id], 1,
+			   __ATOMIC_RELAXED);
+	if (relay->listing == &flow->link)
+		relay->listing = flow->link.next;
+	list_remove(&flow->run_link);
+	list_remove(&flow->link);
+	list_append(&relay->ended, &flow->link);
+}
+
+void flow_free(struct relay_flow *flow)
+{
+	list_remove(&flow->link);
+	free(flow->syn);
+	free(flow);
+}

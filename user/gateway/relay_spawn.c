@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Making a relay process: its listeners, ring buffer and channel, and the fork. */
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "supervisor_private.h"
+#include "wan_leg.h"
+
+/* Longest queue of connections to be accepted; the kernel takes the smaller of
+ * this and net.core.somaxconn. */
+#define LISTEN_BACKLOG 65535
+
+/* Keepalive until the port's own parameters are set on an accepted leg. */
+#define LISTENER_KEEPALIVE_S 60
+
+/*
+ * A listener for LAN legs. It is bound to loopback, where no stranger reaches
+ * it from outside; the intercept program hands it SYNs for any address, which
+ * IP_TRANSPARENT lets it answer.
+ */
+static int open_listener(int family)
+{
+	struct sockaddr_in ipv4 = { .sin_family = AF_INET,
+				    .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in6 ipv6 = { .sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT };
+	int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int on = 1, result;
+
+	if (fd < 0)
+		return -errno;
+	result = leg_set_options(fd, LISTENER_KEEPALIVE_S);
+	if (!result && family == AF_INET &&
+	    (setsockopt(fd, IPPROTO_IP, IP_TRANSPARENT, &on, sizeof(on)) < 0 ||
+	     bind(fd, (struct sockaddr *)&ipv4, sizeof(ipv4)) < 0))
+		result = -errno;
+	if (!result && family == AF_INET6 &&
+	    (setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) < 0 ||
+	     setsockopt(fd, IPPROTO_IPV6, IPV6_TRANSPARENT, &on, sizeof(on)) < 0 ||
+	     bind(fd, (struct sockaddr *)&ipv6, sizeof(ipv6)) < 0))
+		result = -errno;
+	if (!result && listen(fd, LISTEN_BACKLOG) < 0)
+		result = -errno;
+	if (!result)
+		return fd;
+	close(fd);
+	return result;
+}
+
+/* Opens both listeners and enters them where BPF finds them. A kernel without
+ * IPv6 has one. */
+static int open_listeners(const struct relay_process *relay, int listeners[2])
+{
+	int map = intercept_maps(relay->supervisor->options.intercept).listeners;
+
+	for (int is_ipv6 = 0; is_ipv6 < 2; is_ipv6++) {
+		uint32_t key = LISTENER_INDEX(relay->index, is_ipv6);
+		uint64_t value;
+		int fd = open_listener(is_ipv6 ? AF_INET6 : AF_INET);
+
+		if (is_ipv6 && (fd == -EAFNOSUPPORT || fd == -EADDRNOTAVAIL))
+			continue;
+		if (fd < 0)
+			return fd;
+		listeners[is_ipv6] = fd;
+		value = (uint64_t)fd;
+		if (bpf_map_update_elem(map, &key, &value, BPF_ANY) < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+static int compare_descriptors(const void *one, const void *other)
+{
+	return *(const int *)one - *(const int *)other;
+}
+
+/* The child keeps what it was given and nothing else: above all not the links
+ * that attach the program, which must go when main goes. */
+static void close_others(const struct relay_setup *setup)
+{
+	int keep[] = { -1,
+		       STDIN_FILENO,
+		       STDOUT_FILENO,
+		       STDERR_FILENO,
+		       setup->listeners[0],
+		       setup->listeners[1],
+		       setup->channel,
+		       setup->ring_map,
+		       setup->half_open_map,
+		       setup->param_map };
+	size_t count = sizeof(keep) / sizeof(keep[0]);
+
+	qsort(keep, count, sizeof(keep[0]), compare_descriptors);
+	for (size_t i = 0; i + 1 < count; i++) {
+		if (keep[i] + 1 < keep[i + 1])
+			close_range((unsigned)keep[i] + 1, (unsigned)keep[i + 1] - 1, 0);
+	}
+	close_range((unsigned)keep[count - 1] + 1, ~0U, 0);
+}
+
+static _Noreturn void run_child(const struct relay_setup *setup)
+{
+	char name[32];
+	sigset_t none;
+
+	close_others(setup);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	snprintf(name, sizeof(name), "sluiced relay %u", setup->index);
+	log_open(name, log_enabled(LOG_LEVEL_DEBUG) ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
+	_exit(relay_run(setup));
+}
+
+static void close_setup(struct relay_setup *setup, int main_channel)
+{
+	for (int i = 0; i < 2; i++)
+		if (setup->listeners[i] >= 0)
+			close(setup->listeners[i]);
+	if (setup->channel >= 0)
+		close(setup->channel);
+	if (setup->ring_map >= 0)
+		close(setup->ring_map);
+	if (main_channel >= 0)
+		close(main_channel);
+}
+
+int relay_spawn(struct relay_process *relay)
+{
+	struct supervisor_options *options = &relay->supervisor->options;
+	struct intercept_maps maps = intercept_maps(options->intercept);
+	struct relay_setup setup = {
+		.index = relay->index,
+		.main_pid = getpid(),
+		.listeners = { -1, -1 },
+		.channel = -1,
+		.ring_map = -1,
+		.half_open_map = maps.half_open,
+		.param_map = maps.param_table,
+		.half_open_by_client = intercept_half_open_by_client(options->intercept),
+		.state = &intercept_relay_states(options->intercept)[relay->index],
+		.shared = relay->shared,
+		.user = options->user,
+	};
+	int channel[2] = { -1, -1 }, result;
+	pid_t pid;
+
+	result = open_listeners(relay, setup.listeners);
+	if (result)
+		goto failed;
+	setup.ring_map = intercept_new_ring(options->intercept, relay->index);
+	if (setup.ring_map < 0) {
+		result = setup.ring_map;
+		goto failed;
+	}
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, channel) < 0) {
+		result = -errno;
+		goto failed;
+	}
+	setup.channel = channel[1];
+	pid = fork();
+	if (pid < 0) {
+		result = -errno;
+		goto failed;
+	}
+	if (pid == 0)
+		run_child(&setup);
+	close_setup(&setup, -1);
+	relay->pid = pid;
+	relay->channel = channel[0];
+	return 0;
+failed:
+	close_setup(&setup, channel[0]);
+	return result;
+}

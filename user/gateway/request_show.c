@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The nouns that main knows by itself; flows are in request_flows.c. */
+#include <netinet/in.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "address.h"
+#include "params.h"
+#include "requests.h"
+
+static json_t *show_interfaces(const struct gateway *gateway)
+{
+	const struct list *list = intercept_interfaces(gateway->intercept);
+	json_t *array = json_array();
+
+	for (struct list *link = list->next; link != list; link = link->next) {
+		const struct intercept_interface *interface =
+			list_entry(link, struct intercept_interface, link);
+
+		json_array_append_new(array,
+				      json_pack("{s:s,s:s,s:s}", "dev", interface->dev, "side",
+						interface->side == SIDE_LAN ? "lan" : "wan",
+						"attach", interface->tcx ? "tcx" : "clsact"));
+	}
+	return array;
+}
+
+static json_t *show_relays(const struct gateway *gateway)
+{
+	static const char *const phases[] = { "dead", "starting", "serving" };
+	json_t *array = json_array();
+
+	for (unsigned i = 0; i < supervisor_relay_count(gateway->supervisor); i++) {
+		struct relay_report report = supervisor_report(gateway->supervisor, i);
+
+		json_array_append_new(
+			array, json_pack("{s:i,s:i,s:s,s:I,s:i}", "index", (int)i, "pid",
+					 (int)report.pid, "state", phases[report.phase], "flows",
+					 (json_int_t)report.flows, "restarts",
+					 (int)report.restarts));
+	}
+	return array;
+}
+
+static json_t *show_status(const struct gateway *gateway)
+{
+	uint64_t now_us = 0;
+
+	sd_event_now(gateway->event, CLOCK_MONOTONIC, &now_us);
+	return json_pack(
+		"{s:s,s:i,s:I,s:s,s:s,s:o,s:o,s:I,s:I,s:I,s:I,s:I,s:I}", "version", SLUICE_VERSION,
+		"pid", (int)getpid(), "uptime_s",
+		(json_int_t)((now_us - gateway->started_us) / 1000000), "state",
+		gateway->draining ? "draining" : "running", "engine", "splice", "interfaces",
+		show_interfaces(gateway), "relays", show_relays(gateway), "proxies",
+		(json_int_t)registry_proxy_count(gateway->registry), "ports",
+		(json_int_t)registry_port_count(gateway->registry), "params",
+		(json_int_t)registry_params_count(gateway->registry), "flows",
+		(json_int_t)supervisor_flows(gateway->supervisor), "half_open",
+		(json_int_t)intercept_half_open_count(gateway->intercept), "half_open_limit",
+		(json_int_t)gateway->config->half_open);
+}
+
+struct listing {
+	const struct gateway *gateway;
+	json_t *array;
+	const struct proxy_entry *proxy; /* of the port visited last */
+	size_t proxies; /* visited by way of their ports */
+};
+
+static void add_port_flows(const struct port_entry *port, void *context)
+{
+	struct listing *listing = context;
+	json_t *entry;
+
+	/* Ports come in order of their proxies, which were listed before. */
+	if (listing->proxy != port->proxy) {
+		listing->proxy = port->proxy;
+		listing->proxies++;
+	}
+	entry = json_array_get(listing->array, listing->proxies - 1);
+	json_object_set_new(
+		entry, "flows",
+		json_integer(json_integer_value(json_object_get(entry, "flows")) +
+			     (json_int_t)supervisor_port_flows(listing->gateway->supervisor,
+							       port->value.port_id)));
+}
+
+static void add_proxy(const struct proxy_entry *proxy, void *context)
+{
+	struct listing *listing = context;
+	char address[INET6_ADDRSTRLEN];
+
+	json_array_append_new(listing->array,
+			      json_pack("{s:s,s:b,s:s,s:s,s:I,s:i}", "address",
+					address_format(proxy->address, address), "nexthop",
+					proxy->nexthop, "identity", "", "origin",
+					origin_name(proxy->origin), "ports",
+					(json_int_t)proxy->port_count, "flows", 0));
+}
+
+static json_t *show_proxies(const struct gateway *gateway)
+{
+	struct listing listing = { .gateway = gateway, .array = json_array() };
+
+	registry_each_proxy(gateway->registry, add_proxy, &listing);
+	registry_each_port(gateway->registry, add_port_flows, &listing);
+	return json_pack("{s:o}", "proxies", listing.array);
+}
+
+static void add_port(const struct port_entry *port, void *context)
+{
+	struct listing *listing = context;
+	char address[INET6_ADDRSTRLEN];
+
+	json_array_append_new(
+		listing->array,
+		json_pack("{s:s,s:i,s:i,s:i,s:I,s:s,s:b,s:n,s:I,s:s,s:s}", "address",
+			  address_format(port->proxy->address, address), "service_port",
+			  port->service_port, "listen_port", port->value.listen_port, "trunk_port",
+			  port->value.trunk_port, "params", (json_int_t)port->params->id,
+			  "identity", "", "nexthop", port->proxy->nexthop, "expires_s", "flows",
+			  (json_int_t)supervisor_port_flows(listing->gateway->supervisor,
+							    port->value.port_id),
+			  "state", port_is_draining(port) ? "draining" : "active", "origin",
+			  origin_name(port->origin)));
+}
+
+static json_t *show_ports(const struct gateway *gateway)
+{
+	struct listing listing = { .gateway = gateway, .array = json_array() };
+
+	registry_each_port(gateway->registry, add_port, &listing);
+	return json_pack("{s:o}", "ports", listing.array);
+}
+
+static void add_params(const struct params_entry *params, void *context)
+{
+	struct listing *listing = context;
+
+	json_array_append_new(listing->array,
+			      json_pack("{s:I,s:I,s:o}", "id", (json_int_t)params->id, "ports",
+					(json_int_t)params->ports, "values",
+					params_to_json(&params->params)));
+}
+
+static json_t *show_params(const struct gateway *gateway)
+{
+	struct listing listing = { .gateway = gateway, .array = json_array() };
+
+	registry_each_params(gateway->registry, add_params, &listing);
+	return json_pack("{s:o}", "params", listing.array);
+}
+
+static json_t *show_counters(const struct gateway *gateway)
+{
+	struct intercept_counters intercept = { 0 };
+	struct relay_counters relays = { 0 };
+	json_t *of_intercept = json_object(), *of_relays = json_object();
+
+	intercept_read_counters(gateway->intercept, &intercept);
+	for (unsigned i = 0; i < supervisor_relay_count(gateway->supervisor); i++) {
+		struct relay_report report = supervisor_report(gateway->supervisor, i);
+#define ADD_COUNTER(name, description) relays.name += report.counters.name;
+		RELAY_COUNTERS(ADD_COUNTER)
+#undef ADD_COUNTER
+	}
+#define SHOW_COUNTER(name, description)                                                  \
+	json_object_set_new(of_intercept, #name, json_integer((json_int_t)intercept.name));
+	INTERCEPT_COUNTERS(SHOW_COUNTER)
+#undef SHOW_COUNTER
+#define SHOW_COUNTER(name, description)                                                  \
+	json_object_set_new(of_relays, #name, json_integer((json_int_t)relays.name));
+	RELAY_COUNTERS(SHOW_COUNTER)
+#undef SHOW_COUNTER
+	return json_pack("{s:o,s:o,s:o}", "intercept", of_intercept, "relay", of_relays,
+			 "registrar", json_object());
+}
+
+static const struct {
+	const char *noun;
+	json_t *(*show)(const struct gateway *gateway);
+} nouns[] = {
+	{ "status", show_status }, { "proxies", show_proxies },	  { "ports", show_ports },
+	{ "params", show_params }, { "counters", show_counters },
+};
+
+void request_show(struct gateway *gateway, struct control_request *request, const json_t *message)
+{
+	const char *noun = json_string_value(json_object_get(message, "noun"));
+	const json_t *id = json_object_get(message, "id");
+
+	if (noun && strcmp(noun, "flows") == 0) {
+		request_show_flows(gateway, request, 0);
+		return;
+	}
+	if (noun && strcmp(noun, "flow") == 0) {
+		if (json_integer_value(id) > 0)
+			request_show_flows(gateway, request, (uint64_t)json_integer_value(id));
+		else
+			control_reply_error(request, "a flow's number is needed: see `sluice show "
+						     "flows`");
+		return;
+	}
+	for (size_t i = 0; noun && i < sizeof(nouns) / sizeof(nouns[0]); i++) {
+		if (strcmp(nouns[i].noun, noun) == 0) {
+			control_reply_result(request, nouns[i].show(gateway));
+			return;
+		}
+	}
+	control_reply_error(request, "there is no \"%.32s\" to show", noun ?: "");
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The verbs of the control socket inside the daemon. Each ends its request
+ * with one reply, at once or later.
+ */
+#ifndef SLUICE_REQUESTS_H
+#define SLUICE_REQUESTS_H
+
+#include "gateway.h"
+
+/* Nouns. */
+void request_show(struct gateway *gateway, struct control_request *request, const json_t *message);
+void request_show_flows(struct gateway *gateway, struct control_request *request, uint64_t only_id);
+void request_explain(struct gateway *gateway, struct control_request *request,
+		     const json_t *message);
+
+/* Verbs. */
+void request_add(struct gateway *gateway, struct control_request *request, const json_t *message);
+void request_del(struct gateway *gateway, struct control_request *request, const json_t *message);
+void request_attach(struct gateway *gateway, struct control_request *request,
+		    const json_t *message);
+void request_detach(struct gateway *gateway, struct control_request *request,
+		    const json_t *message);
+void request_drain(struct gateway *gateway, struct control_request *request,
+		   const json_t *message);
+void request_reload(struct gateway *gateway, struct control_request *request,
+		    const json_t *message);
+
+/* ---- shared by the above ---- */
+
+/* Reads "address" and, when it is there, "port" (0 otherwise). False after an error reply. */
+bool request_address(struct control_request *request, const json_t *message, uint8_t address[16],
+		     uint16_t *port);
+
+/* Ends the request with {"message": text}. */
+void reply_message(struct control_request *request, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+const char *origin_name(enum origin origin);
+
+#endif

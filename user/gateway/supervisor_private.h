@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Shared by supervisor.c, relay_spawn.c and flow_collection.c only. */
+#ifndef SLUICE_SUPERVISOR_PRIVATE_H
+#define SLUICE_SUPERVISOR_PRIVATE_H
+
+#include "channel.h"
+#include "list.h"
+#include "relay.h"
+#include "supervisor.h"
+
+/* A relay as main sees it. */
+struct relay_process {
+	struct supervisor *supervisor;
+	unsigned index;
+	enum relay_phase phase;
+	pid_t pid;
+	int channel;
+	sd_event_source *channel_source;
+	sd_event_source *child_source;
+	sd_event_source *restart_timer;
+	struct relay_shared *shared; /* outlives its relays */
+	size_t shared_size;
+	uint64_t started_us;
+	uint64_t restart_delay_us;
+	unsigned restarts;
+};
+
+struct supervisor {
+	struct supervisor_options options;
+	struct relay_process relays[SLUICE_MAX_RELAYS];
+	bool announced; /* all_serving was called */
+	uint32_t next_cookie;
+	struct list collections; /* struct flow_collection */
+};
+
+/* Starts a relay process; on success pid and channel are set. */
+int relay_spawn(struct relay_process *relay);
+
+/* A message with flows, or the end of a relay's list, came in. */
+void flow_collection_message(struct supervisor *supervisor, const struct relay_process *relay,
+			     const struct channel_message *message);
+
+/* A relay is gone: nobody waits for its flows any longer. */
+void flow_collection_relay_gone(struct supervisor *supervisor, const struct relay_process *relay);
+
+/* Answers all collections under way with what they have. */
+void flow_collection_end_all(struct supervisor *supervisor);
+
+#endif

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: GPL-2.0
+/* See wan_leg.h. */
+#include "wan_leg.h"
+
+#include <errno.h>
+#include <time.h> /* before errqueue.h, which needs struct timespec */
+
+#include <linux/errqueue.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "address.h"
+#include "log.h"
+
+/* Unanswered probes, and seconds between them, before a dead peer is given up. */
+#define KEEPALIVE_PROBES 4
+#define KEEPALIVE_INTERVAL_S 15
+
+#define WINDOW_MAX (1U << 30)
+
+/* What a class of service means on the wire when no DSCP is given: RFC 4594's
+ * service classes that come nearest, and the queueing priority of the host. */
+static const struct {
+	uint8_t dscp;
+	uint8_t priority;
+} qos_classes[] = {
+	[QOS_UBR] = { 0, 0 }, /* default forwarding */
+	[QOS_CBR] = { 46, 6 }, /* expedited forwarding */
+	[QOS_VBR] = { 34, 5 }, /* AF41, real-time with bursts */
+	[QOS_ABR] = { 18, 4 }, /* AF21, elastic with a guaranteed minimum */
+};
+
+static int set_int(int fd, int level, int option, int value)
+{
+	return setsockopt(fd, level, option, &value, sizeof(value)) < 0 ? -errno : 0;
+}
+
+int leg_set_options(int fd, uint32_t keepalive_s)
+{
+	static const struct linger reset = { .l_onoff = 1, .l_linger = 0 };
+	int result = 0;
+
+	if (setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)) < 0)
+		return -errno;
+	result = result ?: set_int(fd, SOL_SOCKET, SO_OOBINLINE, 1);
+	result = result ?: set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+	result = result ?: set_int(fd, SOL_SOCKET, SO_KEEPALIVE, keepalive_s > 0);
+	if (keepalive_s == 0)
+		return result;
+	result = result ?: set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE,
+				   keepalive_s > 32767 ? 32767 : (int)keepalive_s);
+	result = result ?: set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S);
+	return result ?: set_int(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES);
+}
+
+/* [980] The window scale is fixed by the buffer at the time of the SYN, so the
+ * buffers come before connect(). The kernel doubles what it is given and
+ * offers half of it as the window. */
+static int set_window(int fd, const struct wan_params *params)
+{
+	uint64_t window = params->window;
+	int result;
+
+	if (window == 0 && params->rate && params->rtt_us)
+		window = (uint64_t)(2.0 * (double)params->rate / 8 * params->rtt_us / 1e6);
+	if (window == 0)
+		return 0;
+	if (window > WINDOW_MAX)
+		window = WINDOW_MAX;
+	result = set_int(fd, SOL_SOCKET, SO_SNDBUFFORCE, (int)window);
+	return result ?: set_int(fd, SOL_SOCKET, SO_RCVBUFFORCE, (int)window);
+}
+
+/* The rate at which the leg is paced: what the class reserves, else the link's. */
+static uint64_t pacing_rate(const struct wan_params *params)
+{
+	if ((params->qos == QOS_VBR || params->qos == QOS_ABR) && params->peak)
+		return params->peak;
+	return params->rate;
+}
+
+/* [983] */
+static int set_qos(int fd, int family, const struct wan_params *params)
+{
+	int dscp = params->dscp == DSCP_UNSET ? qos_classes[params->qos].dscp : params->dscp;
+	uint64_t bytes_per_second = pacing_rate(params) / 8;
+	int result = 0;
+
+	if (bytes_per_second && setsockopt(fd, SOL_SOCKET, SO_MAX_PACING_RATE, &bytes_per_second,
+					   sizeof(bytes_per_second)) < 0)
+		return -errno;
+	if (dscp && family == AF_INET)
+		result = set_int(fd, IPPROTO_IP, IP_TOS, dscp << 2);
+	else if (dscp)
+		result = set_int(fd, IPPROTO_IPV6, IPV6_TCLASS, dscp << 2);
+	if (qos_classes[params->qos].priority)
+		result = result ?: set_int(fd, SOL_SOCKET, SO_PRIORITY,
+					   qos_classes[params->qos].priority);
+	return result;
+}
+
+/* [984] */
+static int set_flow_control(int fd, const struct wan_params *params)
+{
+	if (params->flow_control[0] == '\0')
+		return 0;
+	if (setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, params->flow_control,
+		       (socklen_t)strnlen(params->flow_control, SLUICE_CC_NAME_MAX)) < 0)
+		return -errno;
+	return 0;
+}
+
+/* source = client: the remote sees the client's address and port. Two flows of
+ * one client port to two remotes share it, hence SO_REUSEADDR. */
+static int bind_to_client(int fd, int family, const struct half_open_key *tuple)
+{
+	struct sockaddr_storage client;
+	socklen_t length = endpoint_to_sockaddr(tuple->client, tuple->client_port, &client);
+	int result;
+
+	if (family == AF_INET)
+		result = set_int(fd, IPPROTO_IP, IP_TRANSPARENT, 1);
+	else
+		result = set_int(fd, IPPROTO_IPV6, IPV6_TRANSPARENT, 1);
+	result = result ?: set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+	if (result)
+		return result;
+	return bind(fd, (struct sockaddr *)&client, length) < 0 ? -errno : 0;
+}
+
+static int set_error_queue(int fd, int family, int on)
+{
+	if (family == AF_INET)
+		return set_int(fd, IPPROTO_IP, IP_RECVERR, on);
+	return set_int(fd, IPPROTO_IPV6, IPV6_RECVERR, on);
+}
+
+static int configure(int fd, int family, const struct half_open_key *tuple,
+		     const struct wan_params *params)
+{
+	int result = leg_set_options(fd, params->keepalive_s);
+
+	result = result ?: set_error_queue(fd, family, 1);
+	result = result ?: set_window(fd, params);
+	result = result ?: set_qos(fd, family, params);
+	result = result ?: set_flow_control(fd, params);
+	if (params->source == SOURCE_CLIENT)
+		result = result ?: bind_to_client(fd, family, tuple);
+	return result;
+}
+
+int wan_leg_connect(const struct half_open_key *tuple, uint16_t trunk_port,
+		    const struct wan_params *params)
+{
+	int family = address_is_ipv4(tuple->remote) ? AF_INET : AF_INET6;
+	struct sockaddr_storage remote;
+	socklen_t length = endpoint_to_sockaddr(tuple->remote, trunk_port, &remote);
+	int fd, result;
+
+	fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	result = configure(fd, family, tuple, params);
+	if (result) {
+		log_warning("WAN leg: parameters refused by the kernel: %s", strerror(-result));
+		goto failed;
+	}
+	if (connect(fd, (struct sockaddr *)&remote, length) < 0 && errno != EINPROGRESS) {
+		result = -errno;
+		goto failed;
+	}
+	return fd;
+failed:
+	close(fd);
+	return result;
+}
+
+static int socket_family(int fd)
+{
+	int family = AF_INET;
+	socklen_t length = sizeof(family);
+
+	getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &length);
+	return family;
+}
+
+void wan_leg_connected(int fd)
+{
+	set_error_queue(fd, socket_family(fd), 0);
+}
+
+static void take_extended_error(const struct sock_extended_err *extended, struct wan_error *error)
+{
+	const struct sockaddr *offender = SO_EE_OFFENDER(extended);
+	struct sockaddr_storage router = { 0 };
+	uint16_t port;
+
+	if (extended->ee_origin != SO_EE_ORIGIN_ICMP && extended->ee_origin != SO_EE_ORIGIN_ICMP6)
+		return;
+	memcpy(&router, offender,
+	       offender->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6) :
+						 sizeof(struct sockaddr_in));
+	if (endpoint_from_sockaddr(&router, error->from, &port))
+		return;
+	error->from_icmp = true;
+	error->type = extended->ee_type;
+	error->code = extended->ee_code;
+}
+
+void wan_leg_error(int fd, struct wan_error *error)
+{
+	char control[512];
+	char quoted[128];
+	struct iovec into = { .iov_base = quoted, .iov_len = sizeof(quoted) };
+	struct msghdr message = { .msg_iov = &into,
+				  .msg_iovlen = 1,
+				  .msg_control = control,
+				  .msg_controllen = sizeof(control) };
+	socklen_t length = sizeof(error->error);
+
+	memset(error, 0, sizeof(*error));
+	if (recvmsg(fd, &message, MSG_ERRQUEUE | MSG_DONTWAIT) >= 0) {
+		for (struct cmsghdr *part = CMSG_FIRSTHDR(&message); part;
+		     part = CMSG_NXTHDR(&message, part)) {
+			if ((part->cmsg_level == IPPROTO_IP && part->cmsg_type == IP_RECVERR) ||
+			    (part->cmsg_level == IPPROTO_IPV6 && part->cmsg_type == IPV6_RECVERR))
+				take_extended_error((void *)CMSG_DATA(part), error);
+		}
+	}
+	getsockopt(fd, SOL_SOCKET, SO_ERROR, &error->error, &length);
+}

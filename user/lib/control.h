@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The control socket's protocol: a client connects to RUN_DIR/control.sock,
+ * sends one JSON object on one line, gets one JSON object on one line, and
+ * both close. {"result": ...} is success, {"error": "text"} is not.
+ *
+ * Requests ("verb" is always there):
+ *   {"verb":"show","noun":"status|proxies|ports|params|flows|counters"}
+ *   {"verb":"show","noun":"flow","id":N}
+ *   {"verb":"explain","client":"ADDRESS","remote":"ADDRESS:PORT"}
+ *   {"verb":"add","address":"ADDRESS","port":N,"trunk":N,"nexthop":BOOL,"params":{"key":"text",...}}
+ *   {"verb":"del","address":"ADDRESS","port":N}          without port: the whole proxy
+ *   {"verb":"attach","dev":"NAME"}   {"verb":"detach","dev":"NAME"}
+ *   {"verb":"drain"}   {"verb":"reload"}
+ */
+#ifndef SLUICE_CONTROL_H
+#define SLUICE_CONTROL_H
+
+#include <jansson.h>
+#include <stddef.h>
+#include <sys/types.h>
+#include <systemd/sd-event.h>
+
+/* Longest request that is read; a longer one is refused. */
+#define CONTROL_REQUEST_MAX 65536
+
+/* Requests served at once; further clients wait in the socket's backlog. */
+#define CONTROL_CLIENTS_MAX 32
+
+/* ---- client side (user/cli) ---- */
+
+/*
+ * Sends request to the socket at path and waits for the answer. On success
+ * *result is a new reference and 0 is returned. Otherwise error (size bytes)
+ * holds one line for the user (what, why, what to do) and a negative errno is
+ * returned: -ENOENT/-ECONNREFUSED no daemon, -EACCES not allowed, -EPROTO bad
+ * answer, -EREMOTEIO the daemon refused or failed (its own text).
+ */
+int control_call(const char *path, const json_t *request, json_t **result, char *error,
+		 size_t size);
+
+/* ---- server side (user/gateway) ---- */
+
+struct control_server;
+struct control_request; /* one request under way; ends with exactly one of the two replies below */
+
+/* Called once for every well-formed request of an allowed peer. message is
+ * borrowed and valid until the reply. The reply may be sent later. */
+typedef void control_handler(struct control_request *request, const json_t *message,
+			     void *context);
+
+/*
+ * Listens on path (mode 0666: who may is decided by the peer's credentials, so
+ * that others get a clear error; a peer that is not root and not this process's
+ * own user is answered {"error":...} before a byte of it is read). A stale socket file is replaced. Owned by
+ * the caller until control_server_free(), which also removes the file.
+ * 0 or a negative errno.
+ */
+int control_server_new(sd_event *event, const char *path, control_handler *handler,
+		       void *context, struct control_server **server);
+void control_server_free(struct control_server *server);
+
+/* Ends the request. result is stolen. A client that went away is no error. */
+void control_reply_result(struct control_request *request, json_t *result);
+void control_reply_error(struct control_request *request, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+#endif

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * sluiced's configuration file (libconfuse syntax), read whole and checked
+ * whole before anything of it is applied.
+ */
+#ifndef SLUICE_GATEWAY_CONFIG_H
+#define SLUICE_GATEWAY_CONFIG_H
+
+#include <net/if.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "tables.h"
+
+/* A `port` section: what a proxy serves. */
+struct port_config {
+	uint16_t service_port; /* host byte order */
+	uint16_t trunk_port; /* host byte order; the service port when the file says nothing */
+	struct wan_params params; /* the named set with the port's own keys over it, checked */
+};
+
+/* A `proxy` section: one remote or next-hop router. */
+struct proxy_config {
+	uint8_t address[16]; /* network byte order, v4-mapped */
+	bool nexthop; /* the address is a router's */
+	struct port_config *ports; /* owned */
+	size_t port_count;
+};
+
+struct gateway_config {
+	char (*lan)[IFNAMSIZ]; /* interfaces whose clients are served, at least one; owned */
+	size_t lan_count;
+	char (*wan)[IFNAMSIZ]; /* interfaces that replies to `source = client` legs come by; owned */
+	size_t wan_count;
+	unsigned workers; /* relay processes; 0 = one per CPU; at most SLUICE_MAX_RELAYS */
+	enum engine_choice engine;
+	char *user; /* whom relays run as; "" = "sluice" if there is such a user, else "nobody"; owned */
+	uint32_t max_proxies; /* entries of proxy_table (key max-proxies, default 16384) */
+	uint32_t max_ports; /* entries of port_table (key max-ports, default 131072) */
+	uint32_t half_open; /* connections held at once in all (key half-open, default 8192) */
+	uint32_t half_open_per_client; /* and per client (key half-open-per-client, default 1024) */
+	uint32_t drain_timeout_s; /* how long a stop waits for flows to end (key drain-timeout, default 30s) */
+	struct proxy_config *proxies; /* owned */
+	size_t proxy_count;
+};
+
+/*
+ * Reads path. On success *config is new and the caller frees it with
+ * gateway_config_free(); returns 0. Otherwise writes every mistake found to
+ * errors, one a line as "FILE:LINE: what is wrong, what was expected", leaves
+ * *config NULL and returns -EINVAL, or another negative errno when the file
+ * cannot be read at all (then with one line "FILE: why").
+ */
+int gateway_config_load(const char *path, struct gateway_config **config, FILE *errors);
+
+void gateway_config_free(struct gateway_config *config);
+
+#endif

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The WAN leg's parameters [980-984] as text: the same keys in the config
+ * file, in `sluice add ... key=value`, in `sluice show params` and in what an
+ * agent sends.
+ */
+#ifndef SLUICE_PARAMS_H
+#define SLUICE_PARAMS_H
+
+#include <jansson.h>
+#include <stddef.h>
+
+#include "tables.h"
+
+/* Room for any error text of this module. */
+#define PARAMS_ERROR_MAX 256
+
+/* What a port gets that says nothing: kernel's defaults, honest, 2 h idle time-out, keepalive 60 s. */
+void params_default(struct wan_params *params);
+
+/* Sets one key ("window", "rate", "rtt", "skip-slow-start", "parallel", "qos", "peak",
+ * "sustained", "minimum", "dscp", "flow-control", "connect", "source",
+ * "proxy-protocol", "engine", "idle-timeout", "keepalive") from its text. 0, or -EINVAL with what is wrong
+ * and what was expected in error (PARAMS_ERROR_MAX bytes); params is unchanged then. */
+int params_set(struct wan_params *params, const char *key, const char *value, char *error);
+
+/* Checks what one key alone cannot show: skip-slow-start needs rate and rtt,
+ * cbr needs rate, vbr needs sustained and peak, abr needs minimum and peak (each not above the peak).
+ * 0, or -EINVAL with text in error. */
+int params_check(const struct wan_params *params, char *error);
+
+/* The keys in the order they are shown; NULL ends it. */
+extern const char *const params_keys[];
+
+/* Text of one key's value as params_set takes it; "" when unset. Returns text,
+ * which holds UNIT_TEXT_MAX bytes. */
+const char *params_get(const struct wan_params *params, const char *key, char *text);
+
+/* A new object {key: text} of the keys that differ from the default. Caller
+ * owns it; NULL when out of memory. */
+json_t *params_to_json(const struct wan_params *params);
+
+#endif
