@@ -45,7 +45,8 @@ static __always_inline enum take_result half_open_enter(const struct packet *pac
 	long error;
 
 	if (known && known->relay == value->relay) {
-		if (known->isn == value->isn && value->since_ns - known->since_ns < HALF_OPEN_STALE_NS)
+		if (known->isn == value->isn &&
+		    value->since_ns - known->since_ns < HALF_OPEN_STALE_NS)
 			return TAKE_KNOWN;
 		/* The client gave up and tries anew from the same port: the entry, and
 		 * its place in the budgets, pass to the new SYN. */
@@ -92,8 +93,7 @@ static __always_inline long event_copy_frame(struct __sk_buff *skb, const struct
  * owns the connection; on TAKE_KNOWN it is a retransmission of a SYN the relay
  * has; on TAKE_REFUSED the reason is counted.
  */
-static __always_inline enum take_result syn_take(struct __sk_buff *skb,
-						 const struct packet *packet,
+static __always_inline enum take_result syn_take(struct __sk_buff *skb, const struct packet *packet,
 						 const struct port_value *port, bool held,
 						 __u32 relay, __u64 now)
 {

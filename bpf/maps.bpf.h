@@ -89,13 +89,13 @@ struct {
 } intercept_counters SEC(".maps");
 
 /* Counts one packet in the named field. */
-#define count(field)                                                                  \
-	do {                                                                          \
-		__u32 zero_ = 0;                                                      \
-		struct intercept_counters *counters_ =                                \
-			bpf_map_lookup_elem(&intercept_counters, &zero_);             \
-		if (counters_)                                                        \
-			counters_->field++;                                           \
+#define count(field)                                                                            \
+	do {                                                                                    \
+		__u32 zero_ = 0;                                                                \
+		struct intercept_counters *counters_ = bpf_map_lookup_elem(&intercept_counters, \
+									   &zero_);             \
+		if (counters_)                                                                  \
+			counters_->field++;                                                     \
 	} while (0)
 
 #endif

@@ -244,9 +244,8 @@ static __always_inline enum parse_result parse_ethernet(void *data, void *data_e
  * without a link header (TUN, WireGuard) give skb_proto, network byte order,
  * instead.
  */
-static __always_inline enum parse_result parse_packet(void *data, void *data_end,
-						      bool has_ethernet, __be16 skb_proto,
-						      struct packet *packet)
+static __always_inline enum parse_result parse_packet(void *data, void *data_end, bool has_ethernet,
+						      __be16 skb_proto, struct packet *packet)
 {
 	__be16 proto = skb_proto;
 

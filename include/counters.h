@@ -10,49 +10,49 @@
 #include <linux/types.h>
 
 /* X(name, description): one way out of the intercept program. Packets. */
-#define INTERCEPT_COUNTERS(X)                                                            \
-	X(other_host, "frame for another host, seen by a bridge or a sniffer: passed")   \
-	X(not_ip, "neither IPv4 nor IPv6: passed")                                       \
-	X(not_tcp, "another protocol than TCP: passed")                                  \
-	X(fragment, "an IP fragment: passed")                                            \
-	X(unparsed, "headers cut short or more than are walked: passed")                 \
-	X(forward_again, "a held SYN that the relay gave back: forwarded")               \
-	X(no_proxy, "no proxy for the destination or its next hop: passed")              \
-	X(no_port, "the proxy does not serve this port: passed")                         \
-	X(to_leg, "belongs to a leg of ours: taken")                                     \
-	X(icmp_to_leg, "ICMP error about a leg of ours: taken")                          \
+#define INTERCEPT_COUNTERS(X)                                                                 \
+	X(other_host, "frame for another host, or for many: passed")                          \
+	X(not_ip, "neither IPv4 nor IPv6: passed")                                            \
+	X(not_tcp, "another protocol than TCP: passed")                                       \
+	X(fragment, "an IP fragment: passed")                                                 \
+	X(unparsed, "headers cut short or more than are walked: passed")                      \
+	X(forward_again, "a held SYN that the relay gave back: forwarded")                    \
+	X(no_proxy, "no proxy for the destination or its next hop: passed")                   \
+	X(no_port, "the proxy does not serve this port: passed")                              \
+	X(to_leg, "belongs to a leg of ours: taken")                                          \
+	X(icmp_to_leg, "ICMP error about a leg of ours: taken")                               \
 	X(older_flow, "neither a SYN nor a leg of ours, a flow older than the entry: passed") \
-	X(draining, "SYN to an entry that is being withdrawn: passed")                   \
-	X(relay_stale, "SYN, but the relay gives no sign of life: passed")               \
-	X(no_listener, "SYN, but the relay has no listener: passed")                     \
-	X(syn_retransmit, "SYN that is held already: dropped")                           \
-	X(client_over_budget, "SYN, but the client has too many half-open: passed")      \
-	X(half_open_full, "SYN, but too many are half-open in all: passed")              \
-	X(ring_full, "SYN, but the relay's ring buffer is full: passed")                 \
-	X(syn_held, "SYN held until the remote accepts")                                 \
-	X(syn_early, "SYN given to the listener at once (connect = early)")              \
-	X(syn_reinjected, "SYN given to the listener after the remote accepted")         \
-	X(assign_failed, "the kernel refused the socket for the packet: passed")         \
+	X(draining, "SYN to an entry that is being withdrawn: passed")                        \
+	X(relay_stale, "SYN, but the relay gives no sign of life: passed")                    \
+	X(no_listener, "SYN, but the relay has no listener: passed")                          \
+	X(syn_retransmit, "SYN that is held already: dropped")                                \
+	X(client_over_budget, "SYN, but the client has too many half-open: passed")           \
+	X(half_open_full, "SYN, but too many are half-open in all: passed")                   \
+	X(ring_full, "SYN, but the relay's ring buffer is full: passed")                      \
+	X(syn_held, "SYN held until the remote accepts")                                      \
+	X(syn_early, "SYN given to the listener at once (connect = early)")                   \
+	X(syn_reinjected, "SYN given to the listener after the remote accepted")              \
+	X(assign_failed, "the kernel refused the socket for the packet: passed")              \
 	X(wan_to_leg, "WAN packet for a leg with the client's address: taken")
 
 /* X(name, description): what became of connections and bytes in a relay. */
-#define RELAY_COUNTERS(X)                                                                \
-	X(syns, "held or early SYNs received")                                           \
-	X(joined, "flows joined: both legs connected")                                   \
-	X(refused, "remote refused: the client was sent a reset")                        \
-	X(unreachable, "remote unreachable: the client was sent the ICMP error")         \
-	X(timed_out, "remote did not answer in time: the client heard nothing")          \
-	X(forwarded, "held SYN forwarded after all, no resources here")                  \
-	X(abandoned, "the client was gone before both legs were up")                     \
-	X(superseded, "the client tried again with a new SYN from the same port")        \
-	X(strangers, "connections to a listener that no SYN was held for: reset")        \
-	X(closed, "flows that ended with both directions closed in order")               \
-	X(reset_by_client, "flows that the client reset")                                \
-	X(reset_by_remote, "flows that the remote reset")                                \
-	X(leg_timed_out, "flows of which a leg timed out")                               \
-	X(idle, "flows reset after the idle time-out")                                   \
-	X(failed, "flows reset for a local error")                                       \
-	X(bytes_up, "bytes carried from clients to remotes")                             \
+#define RELAY_COUNTERS(X)                                                         \
+	X(syns, "held or early SYNs received")                                    \
+	X(joined, "flows joined: both legs connected")                            \
+	X(refused, "remote refused: the client was sent a reset")                 \
+	X(unreachable, "remote unreachable: the client was sent the ICMP error")  \
+	X(timed_out, "remote did not answer in time: the client heard nothing")   \
+	X(forwarded, "held SYN forwarded after all, no resources here")           \
+	X(abandoned, "the client was gone before both legs were up")              \
+	X(superseded, "the client tried again with a new SYN from the same port") \
+	X(strangers, "connections to a listener that no SYN was held for: reset") \
+	X(closed, "flows that ended with both directions closed in order")        \
+	X(reset_by_client, "flows that the client reset")                         \
+	X(reset_by_remote, "flows that the remote reset")                         \
+	X(leg_timed_out, "flows of which a leg timed out")                        \
+	X(idle, "flows reset after the idle time-out")                            \
+	X(failed, "flows reset for a local error")                                \
+	X(bytes_up, "bytes carried from clients to remotes")                      \
 	X(bytes_down, "bytes carried from remotes to clients")
 
 #define COUNTER_FIELD(name, description) __u64 name;

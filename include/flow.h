@@ -19,20 +19,20 @@
 	X(FLOW_ENDED, "ended", "both legs are gone")
 
 /* X(CONSTANT, "code", description): who or what ended a flow. */
-#define FLOW_ENDS(X)                                                                     \
-	X(FLOW_END_NONE, "-", "it has not ended")                                        \
-	X(FLOW_END_CLOSED, "closed", "both sides finished in order")                     \
-	X(FLOW_END_CLIENT_RESET, "client-reset", "the client sent a reset")              \
-	X(FLOW_END_REMOTE_RESET, "remote-reset", "the remote sent a reset")              \
-	X(FLOW_END_CLIENT_TIMEOUT, "client-timeout", "the client stopped answering")     \
-	X(FLOW_END_REMOTE_TIMEOUT, "remote-timeout", "the remote stopped answering")     \
-	X(FLOW_END_IDLE, "idle", "no byte for the idle time-out")                        \
-	X(FLOW_END_REFUSED, "refused", "the remote refused the connection")              \
-	X(FLOW_END_UNREACHABLE, "unreachable", "the remote could not be reached")        \
-	X(FLOW_END_NO_ANSWER, "no-answer", "the remote did not answer the connection")   \
+#define FLOW_ENDS(X)                                                                         \
+	X(FLOW_END_NONE, "-", "it has not ended")                                            \
+	X(FLOW_END_CLOSED, "closed", "both sides finished in order")                         \
+	X(FLOW_END_CLIENT_RESET, "client-reset", "the client sent a reset")                  \
+	X(FLOW_END_REMOTE_RESET, "remote-reset", "the remote sent a reset")                  \
+	X(FLOW_END_CLIENT_TIMEOUT, "client-timeout", "the client stopped answering")         \
+	X(FLOW_END_REMOTE_TIMEOUT, "remote-timeout", "the remote stopped answering")         \
+	X(FLOW_END_IDLE, "idle", "no byte for the idle time-out")                            \
+	X(FLOW_END_REFUSED, "refused", "the remote refused the connection")                  \
+	X(FLOW_END_UNREACHABLE, "unreachable", "the remote could not be reached")            \
+	X(FLOW_END_NO_ANSWER, "no-answer", "the remote did not answer the connection")       \
 	X(FLOW_END_ABANDONED, "abandoned", "the client was gone before the flow was joined") \
-	X(FLOW_END_FORWARDED, "forwarded", "no resources here, the SYN was forwarded")   \
-	X(FLOW_END_SHUTDOWN, "shutdown", "the gateway was stopped")                      \
+	X(FLOW_END_FORWARDED, "forwarded", "no resources here, the SYN was forwarded")       \
+	X(FLOW_END_SHUTDOWN, "shutdown", "the gateway was stopped")                          \
 	X(FLOW_END_FAILED, "failed", "a local error")
 
 #define FLOW_CONSTANT(constant, name, description) constant,

@@ -78,7 +78,8 @@ struct wan_params {
 	__u8 source; /* enum source_mode */
 	__u8 proxy_protocol; /* enum proxy_protocol */
 	__u8 engine; /* enum engine_choice; ENGINE_AUTO: the gateway's own choice */
-	char flow_control[SLUICE_CC_NAME_MAX]; /* [984] TCP_CONGESTION, NUL-padded; "" = the kernel's default */
+	char flow_control
+		[SLUICE_CC_NAME_MAX]; /* [984] TCP_CONGESTION, NUL-padded; "" = the kernel's default */
 	__u32 reserved; /* zero, so that equal parameters are equal bytes */
 };
 
@@ -113,7 +114,7 @@ struct relay_state {
 #define RELAY_STALE_NS 1000000000ULL
 
 /* listeners is a sockmap with two listeners a relay, one per family. */
-#define LISTENER_INDEX(relay, is_ipv6) ((relay) * 2 + ((is_ipv6) ? 1 : 0))
+#define LISTENER_INDEX(relay, is_ipv6) ((relay)*2 + ((is_ipv6) ? 1 : 0))
 
 /*
  * skb->mark bits that are ours. Only these four bits are ever read or changed;

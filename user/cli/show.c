@@ -53,8 +53,8 @@ static json_t *make_request(const struct cli *cli, const struct noun *noun, int 
 		*status = cli_usage(cli, "-a is for show counters");
 	else if (count != noun->takes_id)
 		*status = cli_usage(cli, "%s %s", noun->name,
-				    noun->takes_id ? "needs one ID, see sluice show flows" :
-						     "takes no further argument");
+				    noun->takes_id ? "needs one ID, see sluice show flows"
+						   : "takes no further argument");
 	else if (noun->takes_id && number_parse(arguments[0], 0, INT64_MAX, &id))
 		*status = cli_usage(cli, "\"%s\" is no ID, see sluice show flows", arguments[0]);
 	else {

@@ -23,8 +23,8 @@ static double carried(const json_t *flow, const char *direction, const char *key
 static const char *format_kernel_share(const json_t *flow, char *text)
 {
 	double bytes = carried(flow, "up", "bytes") + carried(flow, "down", "bytes");
-	double kernel_bytes =
-		carried(flow, "up", "kernel_bytes") + carried(flow, "down", "kernel_bytes");
+	double kernel_bytes = carried(flow, "up", "kernel_bytes") +
+			      carried(flow, "down", "kernel_bytes");
 
 	if (bytes <= 0)
 		return "-";

@@ -25,10 +25,10 @@
 
 /* Maps, links and interfaces; and what relays that are restarted keep or need
  * to change their user; and killing a relay that does not stop. */
-static const int capabilities[] = { CAP_BPF,	  CAP_PERFMON,
-				    CAP_NET_ADMIN, CAP_NET_RAW,
-				    CAP_NET_BIND_SERVICE, CAP_SETUID,
-				    CAP_SETGID,	  CAP_KILL };
+static const int capabilities[] = {
+	CAP_BPF,    CAP_PERFMON, CAP_NET_ADMIN, CAP_NET_RAW, CAP_NET_BIND_SERVICE,
+	CAP_SETUID, CAP_SETGID,	 CAP_KILL
+};
 
 static uint64_t flows_of(uint32_t port_id, void *context)
 {
@@ -285,8 +285,10 @@ int gateway_start(struct gateway *gateway, const struct gateway_options *options
 	result = result ?: start_relays(gateway, error);
 	/* Until relays serve, SYNs pass: nothing is lost by attaching now. */
 	result = result ?: attach_all(gateway, error);
-	return result ?: privileges_keep(capabilities, sizeof(capabilities) / sizeof(capabilities[0]),
-					 error, GATEWAY_ERROR_MAX);
+	return result
+		       ?: privileges_keep(capabilities,
+					  sizeof(capabilities) / sizeof(capabilities[0]), error,
+					  GATEWAY_ERROR_MAX);
 }
 
 int gateway_loop(struct gateway *gateway)

@@ -2,6 +2,7 @@
 /* See half_open.h. */
 #include "half_open.h"
 
+#include <arpa/inet.h>
 #include <bpf/bpf.h>
 #include <errno.h>
 #include <linux/if_ether.h>
@@ -99,8 +100,8 @@ static int send_frame(int packet_fd, const struct syn_event *syn, const uint8_t 
 		where.sll_protocol = ipv4 ? htons(ETH_P_IP) : htons(ETH_P_IPV6);
 	else
 		memcpy(where.sll_addr, frame, ETH_ALEN);
-	if (sendto(packet_fd, frame, (size_t)length, 0, (struct sockaddr *)&where,
-		   sizeof(where)) < 0)
+	if (sendto(packet_fd, frame, (size_t)length, 0, (struct sockaddr *)&where, sizeof(where)) <
+	    0)
 		return -errno;
 	return 0;
 }
@@ -182,6 +183,18 @@ static void ensure_entered(struct relay *relay, const struct syn_event *syn)
 				   __ATOMIC_RELAXED);
 }
 
+/* Gives a connection's place in the tables and budgets back. */
+static void remove_entry(struct relay *relay, const struct syn_event *syn)
+{
+	uint32_t *in_bucket = &relay->setup.half_open_by_client[syn->client_bucket];
+	uint32_t count = __atomic_load_n(in_bucket, __ATOMIC_RELAXED);
+
+	bpf_map_delete_elem(relay->setup.half_open_map, &syn->tuple);
+	while (count > 0 && !__atomic_compare_exchange_n(in_bucket, &count, count - 1, false,
+							 __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		;
+}
+
 /* A new SYN from a tuple that is half-open already. True when it is the same
  * one again; otherwise the old flow is gone and its place is free. */
 static bool known_already(struct relay *relay, const struct syn_event *syn)
@@ -208,13 +221,19 @@ void half_open_syn(struct relay *relay, const struct syn_event *syn)
 	if (known_already(relay, syn))
 		return;
 	flow = flow_new(relay, syn);
-	if (!flow) /* the entry goes with the relay's memory trouble: see relay_sweep() */
+	if (!flow) { /* the client's next SYN finds us, or not, in a better state */
+		remove_entry(relay, syn);
 		return;
+	}
 	list_append(hash_bucket(relay, &flow->tuple), &flow->hash_link);
 	ensure_entered(relay, syn);
 	flow->deadline_ns = relay->now_ns + CONNECT_DEADLINE_NS;
 	if (bpf_map_lookup_elem(relay->setup.param_map, &flow->port.params_id, &flow->params)) {
 		forward_instead(flow); /* withdrawn this moment */
+		return;
+	}
+	if (relay->setup.shared->flows > relay->flow_limit) {
+		forward_instead(flow);
 		return;
 	}
 	fd = wan_leg_connect(&flow->tuple, flow->port.trunk_port, &flow->params);
@@ -341,16 +360,8 @@ void half_open_stop(struct relay_flow *flow)
 
 void half_open_leave(struct relay_flow *flow)
 {
-	struct relay *relay = flow->relay;
-	uint32_t *in_bucket, count;
-
 	if (list_empty(&flow->hash_link))
 		return;
 	list_remove(&flow->hash_link);
-	bpf_map_delete_elem(relay->setup.half_open_map, &flow->tuple);
-	in_bucket = &relay->setup.half_open_by_client[flow->syn->client_bucket];
-	count = __atomic_load_n(in_bucket, __ATOMIC_RELAXED);
-	while (count > 0 && !__atomic_compare_exchange_n(in_bucket, &count, count - 1, false,
-							 __ATOMIC_RELAXED, __ATOMIC_RELAXED))
-		;
+	remove_entry(flow->relay, flow->syn);
 }

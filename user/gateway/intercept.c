@@ -45,7 +45,8 @@ static int load_error(int result, char *error)
 	if (result == -EPERM)
 		advice = "run as root, with CAP_BPF and CAP_NET_ADMIN";
 	else if (access("/sys/kernel/btf/vmlinux", R_OK) < 0)
-		advice = "this kernel has no BTF (CONFIG_DEBUG_INFO_BTF); Debian's 6.1 or newer has";
+		advice =
+			"this kernel has no BTF (CONFIG_DEBUG_INFO_BTF); Debian's 6.1 or newer has";
 	snprintf(error, INTERCEPT_ERROR_MAX, "loading the BPF program: %s: %s", strerror(-result),
 		 advice);
 	return result;
@@ -61,8 +62,10 @@ static int lock_pin_dir(struct intercept *intercept, char *error)
 
 	if (mkdir(dir, 0700) < 0 && errno != EEXIST) {
 		result = -errno;
-		snprintf(error, INTERCEPT_ERROR_MAX, "%s: %s: is its parent a mounted bpffs? "
-			 "(mount -t bpf bpf /sys/fs/bpf)", dir, strerror(-result));
+		snprintf(error, INTERCEPT_ERROR_MAX,
+			 "%s: %s: is its parent a mounted bpffs? "
+			 "(mount -t bpf bpf /sys/fs/bpf)",
+			 dir, strerror(-result));
 		return result;
 	}
 	intercept->made_pin_dir = true;
@@ -76,13 +79,15 @@ static int lock_pin_dir(struct intercept *intercept, char *error)
 		intercept->made_pin_dir = false; /* it is the other's */
 		snprintf(error, INTERCEPT_ERROR_MAX,
 			 "%s: in use by another sluiced: stop it, or give this one its own --pin-dir "
-			 "and --run-dir", dir);
+			 "and --run-dir",
+			 dir);
 		return -EBUSY;
 	}
 	if (file_system.f_type != BPF_FS_MAGIC) {
 		snprintf(error, INTERCEPT_ERROR_MAX,
 			 "%s: not on a bpffs, so tables cannot be pinned there: "
-			 "mount -t bpf bpf /sys/fs/bpf", dir);
+			 "mount -t bpf bpf /sys/fs/bpf",
+			 dir);
 		return -EINVAL;
 	}
 	return 0;
@@ -142,8 +147,9 @@ static int open_skeleton(struct intercept *intercept, const struct intercept_opt
 	if (getrandom((void *)&skeleton->rodata->client_hash_key,
 		      sizeof(skeleton->rodata->client_hash_key), 0) < 0)
 		return -errno;
-	result = result ?: bpf_map__set_max_entries(skeleton->maps.proxy_table,
-						    options->max_proxies);
+	result = result
+			 ?: bpf_map__set_max_entries(skeleton->maps.proxy_table,
+						     options->max_proxies);
 	result = result ?: bpf_map__set_max_entries(skeleton->maps.port_table, options->max_ports);
 	return result ?: bpf_map__set_max_entries(skeleton->maps.half_open, options->half_open);
 }

@@ -57,11 +57,11 @@ static size_t choose_hooks(const struct intercept *intercept, enum intercept_sid
 	const struct bpf_program *ingress, *egress = skeleton->progs.lan_egress;
 
 	if (side == SIDE_LAN)
-		ingress = ethernet ? skeleton->progs.lan_ingress_ethernet :
-				     skeleton->progs.lan_ingress_raw;
+		ingress = ethernet ? skeleton->progs.lan_ingress_ethernet
+				   : skeleton->progs.lan_ingress_raw;
 	else
-		ingress = ethernet ? skeleton->progs.wan_ingress_ethernet :
-				     skeleton->progs.wan_ingress_raw;
+		ingress = ethernet ? skeleton->progs.wan_ingress_ethernet
+				   : skeleton->progs.wan_ingress_raw;
 	hooks[0] = (struct hook){ bpf_program__fd(ingress), ATTACH_TCX_INGRESS, BPF_TC_INGRESS };
 	hooks[1] = (struct hook){ bpf_program__fd(egress), ATTACH_TCX_EGRESS, BPF_TC_EGRESS };
 	return side == SIDE_LAN ? 2 : 1;
@@ -150,8 +150,8 @@ const struct intercept_interface *intercept_find(const struct intercept *interce
 	const struct list *list = &intercept->interfaces;
 
 	for (struct list *link = list->next; link != list; link = link->next) {
-		struct intercept_interface *interface =
-			list_entry(link, struct intercept_interface, link);
+		struct intercept_interface *interface = list_entry(link, struct intercept_interface,
+								   link);
 
 		if (strcmp(interface->dev, dev) == 0)
 			return interface;

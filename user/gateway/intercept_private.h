@@ -5,8 +5,8 @@
 
 #include <bpf/libbpf.h>
 
-#include "intercept.skel.h"
 #include "intercept.h"
+#include "intercept.skel.h"
 
 struct intercept {
 	struct intercept_bpf *skeleton;

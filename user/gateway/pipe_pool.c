@@ -11,6 +11,7 @@ void pipe_pool_init(struct pipe_pool *pool)
 {
 	list_init(&pool->idle);
 	pool->idle_count = 0;
+	pool->count = 0;
 }
 
 struct pipe *pipe_pool_get(struct pipe_pool *pool)
@@ -24,7 +25,7 @@ struct pipe *pipe_pool_get(struct pipe_pool *pool)
 		pool->idle_count--;
 		return pipe;
 	}
-	pipe = malloc(sizeof(*pipe));
+	pipe = pool->count < PIPE_POOL_MAX ? malloc(sizeof(*pipe)) : NULL;
 	if (!pipe)
 		return NULL;
 	if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0) {
@@ -37,21 +38,23 @@ struct pipe *pipe_pool_get(struct pipe_pool *pool)
 	list_init(&pipe->link);
 	pipe->read = ends[0];
 	pipe->write = ends[1];
+	pool->count++;
 	return pipe;
 }
 
 void pipe_pool_put(struct pipe_pool *pool, struct pipe *pipe)
 {
 	if (pool->idle_count >= PIPE_POOL_KEEP) {
-		pipe_discard(pipe);
+		pipe_discard(pool, pipe);
 		return;
 	}
 	list_append(&pool->idle, &pipe->link);
 	pool->idle_count++;
 }
 
-void pipe_discard(struct pipe *pipe)
+void pipe_discard(struct pipe_pool *pool, struct pipe *pipe)
 {
+	pool->count--;
 	close(pipe->read);
 	close(pipe->write);
 	free(pipe);
@@ -63,7 +66,7 @@ void pipe_pool_free(struct pipe_pool *pool)
 		struct pipe *pipe = list_entry(pool->idle.next, struct pipe, link);
 
 		list_remove(&pipe->link);
-		pipe_discard(pipe);
+		pipe_discard(pool, pipe);
 	}
 	pool->idle_count = 0;
 }

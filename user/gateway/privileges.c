@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <pwd.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -18,20 +19,17 @@
 /* Room for what the user database says of one user. */
 #define USER_ENTRY_MAX 16384
 
-/* What main needs, and what will do as well. */
-static const struct {
-	int capability;
-	int instead; /* the older one that it was split from, or itself */
-} needed[] = {
-	{ CAP_NET_ADMIN, CAP_NET_ADMIN }, /* attaching, policy routing, transparent listeners */
-	{ CAP_NET_RAW, CAP_NET_RAW }, /* the relays' packet sockets */
-	{ CAP_NET_BIND_SERVICE, CAP_NET_BIND_SERVICE }, /* WAN legs from a client's low port */
-	{ CAP_BPF, CAP_SYS_ADMIN }, /* maps and programs */
-	{ CAP_PERFMON, CAP_SYS_ADMIN }, /* programs that follow pointers into the kernel */
-	{ CAP_SETUID, CAP_SETUID }, /* relays without privilege */
-	{ CAP_SETGID, CAP_SETGID },
-	{ CAP_SETPCAP, CAP_SETPCAP }, /* emptying the bounding set */
-	{ CAP_KILL, CAP_KILL }, /* ending a relay that hangs */
+/* What main needs. */
+static const int needed[] = {
+	CAP_NET_ADMIN, /* attaching, policy routing, transparent listeners */
+	CAP_NET_RAW, /* the relays' packet sockets */
+	CAP_NET_BIND_SERVICE, /* WAN legs from a client's low port */
+	CAP_BPF, /* maps and programs */
+	CAP_PERFMON, /* programs that follow pointers into the kernel */
+	CAP_SETUID, /* relays without privilege */
+	CAP_SETGID,
+	CAP_SETPCAP, /* emptying the bounding set */
+	CAP_KILL, /* ending a relay that hangs */
 };
 
 #define NEEDED_COUNT (sizeof(needed) / sizeof(needed[0]))
@@ -60,9 +58,20 @@ static int load_state(char *error, size_t size)
 	return -EIO;
 }
 
-static bool effective(int capability)
+static bool has(capng_type_t set, int capability)
 {
-	return capng_have_capability(CAPNG_EFFECTIVE, (unsigned int)capability) == 1;
+	return capng_have_capability(set, (unsigned int)capability) == 1;
+}
+
+/* The capability, or in its place the older one that it was split from: what
+ * the set has of the two. -1: neither. */
+static int has_or_instead(capng_type_t set, int capability)
+{
+	if (has(set, capability))
+		return capability;
+	if ((capability == CAP_BPF || capability == CAP_PERFMON) && has(set, CAP_SYS_ADMIN))
+		return CAP_SYS_ADMIN;
+	return -1;
 }
 
 int privileges_check(char *error, size_t size)
@@ -76,11 +85,10 @@ int privileges_check(char *error, size_t size)
 	for (size_t i = 0; i < NEEDED_COUNT; i++) {
 		char name[CAPABILITY_TEXT_MAX];
 
-		if (effective(needed[i].capability) || effective(needed[i].instead))
+		if (has_or_instead(CAPNG_EFFECTIVE, needed[i]) >= 0)
 			continue;
 		length += (size_t)snprintf(missing + length, sizeof(missing) - length, "%s%s",
-					   length ? ", " : "",
-					   capability_format(needed[i].capability, name));
+					   length ? ", " : "", capability_format(needed[i], name));
 	}
 	if (length == 0)
 		return 0;
@@ -97,29 +105,33 @@ int privileges_check(char *error, size_t size)
 static int select_capabilities(const int *capabilities, size_t count, bool *bounding, char *error,
 			       size_t size)
 {
+	uint64_t kept = 0;
 	int result = load_state(error, size);
 
 	if (result)
 		return result;
 	*bounding = capng_have_capabilities(CAPNG_SELECT_BOUNDS) != CAPNG_NONE;
 	for (size_t i = 0; i < count; i++) {
+		int capability = has_or_instead(CAPNG_PERMITTED, capabilities[i]);
 		char name[CAPABILITY_TEXT_MAX];
 
-		if (capng_have_capability(CAPNG_PERMITTED, (unsigned int)capabilities[i]) == 1)
-			continue;
-		snprintf(error, size, "cannot keep %s, which this process has not: run as root",
-			 capability_format(capabilities[i], name));
-		return -EPERM;
+		if (capability < 0) {
+			snprintf(error, size,
+				 "cannot keep %s, which this process has not: run as root",
+				 capability_format(capabilities[i], name));
+			return -EPERM;
+		}
+		kept |= 1ULL << capability;
 	}
-	if (*bounding && !effective(CAP_SETPCAP)) {
+	if (*bounding && !has(CAPNG_EFFECTIVE, CAP_SETPCAP)) {
 		snprintf(error, size,
 			 "cannot empty the bounding set without CAP_SETPCAP: run as root");
 		return -EPERM;
 	}
 	capng_clear(CAPNG_SELECT_ALL);
-	for (size_t i = 0; i < count; i++)
-		capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED,
-			     (unsigned int)capabilities[i]);
+	for (unsigned int capability = 0; capability <= CAP_LAST_CAP; capability++)
+		if (kept & 1ULL << capability)
+			capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, capability);
 	return 0;
 }
 

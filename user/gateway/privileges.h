@@ -10,7 +10,8 @@
 
 /* All return 0, or a negative errno with one line in error (size bytes). After
  * an error the process may be half way down: it must not go on. For processes
- * with one thread: capabilities are a thread's own. */
+ * with one thread: capabilities are a thread's own. Where CAP_BPF or
+ * CAP_PERFMON is not there, CAP_SYS_ADMIN is taken for it. */
 
 /* Checks that all capabilities are there that main needs to start the gateway;
  * -EPERM names those that are missing. Changes nothing. */

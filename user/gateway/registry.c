@@ -90,8 +90,8 @@ const struct proxy_entry *registry_find_proxy(const struct registry *registry,
 const struct port_entry *registry_find_port(const struct proxy_entry *proxy, uint16_t service_port)
 {
 	struct port_entry wanted = { .service_port = service_port };
-	struct port_entry *const *found =
-		(struct port_entry *const *)tfind(&wanted, &proxy->ports, compare_ports);
+	struct port_entry *const *found = (struct port_entry *const *)tfind(&wanted, &proxy->ports,
+									    compare_ports);
 
 	return found ? *found : NULL;
 }
@@ -275,8 +275,7 @@ static int enter(struct registry *registry, const struct registration *registrat
 		return -EINVAL;
 	}
 	if (proxy) {
-		*port = (struct port_entry *)registry_find_port(proxy,
-								registration->service_port);
+		*port = (struct port_entry *)registry_find_port(proxy, registration->service_port);
 		if (*port)
 			return 0;
 	} else {

@@ -96,8 +96,7 @@ void registry_sweep(struct registry *registry);
 
 const struct proxy_entry *registry_find_proxy(const struct registry *registry,
 					      const uint8_t address[16]);
-const struct port_entry *registry_find_port(const struct proxy_entry *proxy,
-					    uint16_t service_port);
+const struct port_entry *registry_find_port(const struct proxy_entry *proxy, uint16_t service_port);
 
 /* The port entry with this number, or NULL. */
 const struct port_entry *registry_port_by_id(const struct registry *registry, uint32_t port_id);
@@ -107,8 +106,7 @@ void registry_each_proxy(const struct registry *registry,
 			 void (*visit)(const struct proxy_entry *proxy, void *context),
 			 void *context);
 void registry_each_port(const struct registry *registry,
-			void (*visit)(const struct port_entry *port, void *context),
-			void *context);
+			void (*visit)(const struct port_entry *port, void *context), void *context);
 void registry_each_params(const struct registry *registry,
 			  void (*visit)(const struct params_entry *params, void *context),
 			  void *context);

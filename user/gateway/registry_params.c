@@ -28,8 +28,7 @@ static bool flow_control_available(const char *name)
 
 	if (fd < 0)
 		return true; /* not the algorithm's fault; the relay will say */
-	available = setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, (socklen_t)strlen(name)) ==
-		    0;
+	available = setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, (socklen_t)strlen(name)) == 0;
 	close(fd);
 	return available;
 }

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -26,6 +27,7 @@
 #define SWEEP_NS 1000000000ULL
 #define EVENTS_PER_TURN 256
 #define ACCEPTS_PER_TURN 128
+#define RESERVED_DESCRIPTORS (2 * PIPE_POOL_MAX + 64)
 
 /* IP_TRANSPARENT and AF_PACKET need NET_RAW; buffers beyond net.core.rmem_max,
  * SO_MARK and restricted congestion controls NET_ADMIN; a client's port below
@@ -206,6 +208,16 @@ static int watch_listeners(struct relay *relay)
 	return result;
 }
 
+/* Two descriptors a flow; what is left over is for pipes and everything else. */
+static uint64_t flow_limit(void)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur <= RESERVED_DESCRIPTORS)
+		return 1;
+	return (files.rlim_cur - RESERVED_DESCRIPTORS) / 2;
+}
+
 static int start(struct relay *relay)
 {
 	char error[160];
@@ -215,6 +227,7 @@ static int start(struct relay *relay)
 	list_init(&relay->runnable);
 	list_init(&relay->ended);
 	pipe_pool_init(&relay->pipes);
+	relay->flow_limit = flow_limit();
 	read_clock(relay);
 	relay->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (relay->epoll < 0)

@@ -57,6 +57,7 @@ struct relay {
 	uint64_t now_ns; /* CLOCK_MONOTONIC at the start of this turn */
 	uint64_t next_sweep_ns;
 	uint64_t next_flow;
+	uint64_t flow_limit; /* flows that the descriptors suffice for */
 	bool stopping;
 	struct pipe_pool pipes;
 	struct list flows; /* all, oldest first */
@@ -80,7 +81,7 @@ int relay_run(const struct relay_setup *setup);
 /* Adds fd to the epoll set. watch must outlive fd. 0 or a negative errno. */
 int relay_watch(struct relay *relay, int fd, uint32_t events, struct watch *watch);
 
-static inline void relay_count(uint64_t *counter, uint64_t by)
+static inline void relay_count(__u64 *counter, uint64_t by)
 {
 	/* Read by main while it changes: never torn, order does not matter. */
 	__atomic_store_n(counter, *counter + by, __ATOMIC_RELAXED);

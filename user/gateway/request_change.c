@@ -17,8 +17,7 @@ static bool read_params(struct control_request *request, const json_t *object,
 	json_t *value;
 
 	params_default(params);
-	json_object_foreach((json_t *)object, key, value)
-	{
+	json_object_foreach((json_t *)object, key, value) {
 		const char *text = json_string_value(value);
 
 		if (!text) {
@@ -60,8 +59,9 @@ void request_add(struct gateway *gateway, struct control_request *request, const
 		return;
 	}
 	if (registration.params.source == SOURCE_CLIENT && gateway->config->wan_count == 0) {
-		control_reply_error(request, "source = client needs the interface that replies come "
-					     "by: add wan = { \"...\" } to the configuration");
+		control_reply_error(request,
+				    "source = client needs the interface that replies come "
+				    "by: add wan = { \"...\" } to the configuration");
 		return;
 	}
 	registration.trunk_port = trunk ? (uint16_t)trunk_port : registration.service_port;
@@ -106,15 +106,15 @@ static const char *read_device(struct control_request *request, const json_t *me
 	const char *dev = json_string_value(json_object_get(message, "dev"));
 
 	if (!dev || !dev[0] || strlen(dev) >= IFNAMSIZ) {
-		control_reply_error(request, "an interface name is needed, of at most %d characters",
+		control_reply_error(request,
+				    "an interface name is needed, of at most %d characters",
 				    IFNAMSIZ - 1);
 		return NULL;
 	}
 	return dev;
 }
 
-void request_attach(struct gateway *gateway, struct control_request *request,
-		    const json_t *message)
+void request_attach(struct gateway *gateway, struct control_request *request, const json_t *message)
 {
 	const char *dev = read_device(request, message);
 	char error[INTERCEPT_ERROR_MAX];
@@ -129,8 +129,7 @@ void request_attach(struct gateway *gateway, struct control_request *request,
 	reply_message(request, "attached to %s", dev);
 }
 
-void request_detach(struct gateway *gateway, struct control_request *request,
-		    const json_t *message)
+void request_detach(struct gateway *gateway, struct control_request *request, const json_t *message)
 {
 	const char *dev = read_device(request, message);
 	uint64_t flows = supervisor_flows(gateway->supervisor);
@@ -161,7 +160,8 @@ void request_drain(struct gateway *gateway, struct control_request *request, con
 	log_notice("draining: new connections are forwarded");
 	reply_message(request,
 		      "new connections are forwarded, %llu flows go on; `sluice reload` ends the "
-		      "drain", (unsigned long long)supervisor_flows(gateway->supervisor));
+		      "drain",
+		      (unsigned long long)supervisor_flows(gateway->supervisor));
 }
 
 void request_reload(struct gateway *gateway, struct control_request *request, const json_t *message)

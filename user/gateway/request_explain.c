@@ -39,8 +39,7 @@ static void forwarded(struct explanation *explanation, const char *reason)
 }
 
 /* By the destination, then by the next hop. */
-static const struct proxy_entry *find_proxy(const struct gateway *gateway,
-					    const uint8_t remote[16],
+static const struct proxy_entry *find_proxy(const struct gateway *gateway, const uint8_t remote[16],
 					    struct explanation *explanation)
 {
 	char address[INET6_ADDRSTRLEN], router[INET6_ADDRSTRLEN];
@@ -152,10 +151,9 @@ void request_explain(struct gateway *gateway, struct control_request *request,
 	explanation.steps = json_array();
 	port = walk(gateway, remote, port_number, &explanation);
 	control_reply_result(request,
-			     json_pack("{s:s,s:s,s:s,s:s,s:o,s:o}", "client", client_text,
-				       "remote", remote_text, "outcome", explanation.outcome,
-				       "reason", explanation.reason, "steps", explanation.steps,
-				       "params",
-				       port ? params_to_json(&port->params->params) :
-					      json_object()));
+			     json_pack("{s:s,s:s,s:s,s:s,s:o,s:o}", "client", client_text, "remote",
+				       remote_text, "outcome", explanation.outcome, "reason",
+				       explanation.reason, "steps", explanation.steps, "params",
+				       port ? params_to_json(&port->params->params)
+					    : json_object()));
 }

@@ -15,8 +15,8 @@ struct flows_question {
 
 static json_t *direction_json(const struct flow_direction *direction)
 {
-	return json_pack("{s:I,s:I,s:I,s:I}", "bytes", (json_int_t)direction->bytes,
-			 "kernel_bytes", (json_int_t)direction->kernel_bytes, "relay_bytes",
+	return json_pack("{s:I,s:I,s:I,s:I}", "bytes", (json_int_t)direction->bytes, "kernel_bytes",
+			 (json_int_t)direction->kernel_bytes, "relay_bytes",
 			 (json_int_t)direction->relay_bytes, "backlog",
 			 (json_int_t)direction->backlog);
 }

@@ -33,11 +33,11 @@ static json_t *show_relays(const struct gateway *gateway)
 	for (unsigned i = 0; i < supervisor_relay_count(gateway->supervisor); i++) {
 		struct relay_report report = supervisor_report(gateway->supervisor, i);
 
-		json_array_append_new(
-			array, json_pack("{s:i,s:i,s:s,s:I,s:i}", "index", (int)i, "pid",
-					 (int)report.pid, "state", phases[report.phase], "flows",
-					 (json_int_t)report.flows, "restarts",
-					 (int)report.restarts));
+		json_array_append_new(array,
+				      json_pack("{s:i,s:i,s:s,s:I,s:i}", "index", (int)i, "pid",
+						(int)report.pid, "state", phases[report.phase],
+						"flows", (json_int_t)report.flows, "restarts",
+						(int)report.restarts));
 	}
 	return array;
 }
@@ -47,18 +47,17 @@ static json_t *show_status(const struct gateway *gateway)
 	uint64_t now_us = 0;
 
 	sd_event_now(gateway->event, CLOCK_MONOTONIC, &now_us);
-	return json_pack(
-		"{s:s,s:i,s:I,s:s,s:s,s:o,s:o,s:I,s:I,s:I,s:I,s:I,s:I}", "version", SLUICE_VERSION,
-		"pid", (int)getpid(), "uptime_s",
-		(json_int_t)((now_us - gateway->started_us) / 1000000), "state",
-		gateway->draining ? "draining" : "running", "engine", "splice", "interfaces",
-		show_interfaces(gateway), "relays", show_relays(gateway), "proxies",
-		(json_int_t)registry_proxy_count(gateway->registry), "ports",
-		(json_int_t)registry_port_count(gateway->registry), "params",
-		(json_int_t)registry_params_count(gateway->registry), "flows",
-		(json_int_t)supervisor_flows(gateway->supervisor), "half_open",
-		(json_int_t)intercept_half_open_count(gateway->intercept), "half_open_limit",
-		(json_int_t)gateway->config->half_open);
+	return json_pack("{s:s,s:i,s:I,s:s,s:s,s:o,s:o,s:I,s:I,s:I,s:I,s:I,s:I}", "version",
+			 SLUICE_VERSION, "pid", (int)getpid(), "uptime_s",
+			 (json_int_t)((now_us - gateway->started_us) / 1000000), "state",
+			 gateway->draining ? "draining" : "running", "engine", "splice",
+			 "interfaces", show_interfaces(gateway), "relays", show_relays(gateway),
+			 "proxies", (json_int_t)registry_proxy_count(gateway->registry), "ports",
+			 (json_int_t)registry_port_count(gateway->registry), "params",
+			 (json_int_t)registry_params_count(gateway->registry), "flows",
+			 (json_int_t)supervisor_flows(gateway->supervisor), "half_open",
+			 (json_int_t)intercept_half_open_count(gateway->intercept),
+			 "half_open_limit", (json_int_t)gateway->config->half_open);
 }
 
 struct listing {
@@ -79,11 +78,11 @@ static void add_port_flows(const struct port_entry *port, void *context)
 		listing->proxies++;
 	}
 	entry = json_array_get(listing->array, listing->proxies - 1);
-	json_object_set_new(
-		entry, "flows",
-		json_integer(json_integer_value(json_object_get(entry, "flows")) +
-			     (json_int_t)supervisor_port_flows(listing->gateway->supervisor,
-							       port->value.port_id)));
+	json_object_set_new(entry, "flows",
+			    json_integer(
+				    json_integer_value(json_object_get(entry, "flows")) +
+				    (json_int_t)supervisor_port_flows(listing->gateway->supervisor,
+								      port->value.port_id)));
 }
 
 static void add_proxy(const struct proxy_entry *proxy, void *context)
@@ -165,11 +164,11 @@ static json_t *show_counters(const struct gateway *gateway)
 		RELAY_COUNTERS(ADD_COUNTER)
 #undef ADD_COUNTER
 	}
-#define SHOW_COUNTER(name, description)                                                  \
+#define SHOW_COUNTER(name, description) \
 	json_object_set_new(of_intercept, #name, json_integer((json_int_t)intercept.name));
 	INTERCEPT_COUNTERS(SHOW_COUNTER)
 #undef SHOW_COUNTER
-#define SHOW_COUNTER(name, description)                                                  \
+#define SHOW_COUNTER(name, description) \
 	json_object_set_new(of_relays, #name, json_integer((json_int_t)relays.name));
 	RELAY_COUNTERS(SHOW_COUNTER)
 #undef SHOW_COUNTER

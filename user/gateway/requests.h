@@ -21,8 +21,7 @@ void request_attach(struct gateway *gateway, struct control_request *request,
 		    const json_t *message);
 void request_detach(struct gateway *gateway, struct control_request *request,
 		    const json_t *message);
-void request_drain(struct gateway *gateway, struct control_request *request,
-		   const json_t *message);
+void request_drain(struct gateway *gateway, struct control_request *request, const json_t *message);
 void request_reload(struct gateway *gateway, struct control_request *request,
 		    const json_t *message);
 

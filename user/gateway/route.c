@@ -64,7 +64,8 @@ int route_next_hop(const uint8_t address[16], uint8_t next_hop[16])
 	    mnl_socket_sendto(socket, message, message->nlmsg_len) < 0)
 		result = -errno;
 	length = result ? -1 : mnl_socket_recvfrom(socket, buffer, sizeof(buffer));
-	if (!result && (length < 0 || mnl_cb_run(buffer, (size_t)length, 0, 0, on_route, &answer) < 0))
+	if (!result &&
+	    (length < 0 || mnl_cb_run(buffer, (size_t)length, 0, 0, on_route, &answer) < 0))
 		result = -errno;
 	mnl_socket_close(socket);
 	if (!result && !answer.found)

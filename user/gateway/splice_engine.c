@@ -27,7 +27,7 @@ void direction_release(struct relay *relay, struct direction *direction)
 	if (direction->in_pipe == 0)
 		pipe_pool_put(&relay->pipes, direction->pipe);
 	else
-		pipe_discard(direction->pipe);
+		pipe_discard(&relay->pipes, direction->pipe);
 	direction->pipe = NULL;
 	direction->in_pipe = 0;
 }
@@ -164,9 +164,8 @@ static enum flow_end end_of_leg(const struct relay_flow *flow, const struct leg 
 /* Runs one direction for a turn's share. False when the flow has ended. */
 static bool run_direction(struct relay_flow *flow, struct direction *direction, bool *more)
 {
-	uint64_t *counter = direction == &flow->up ?
-				    &flow->relay->setup.shared->counters.bytes_up :
-				    &flow->relay->setup.shared->counters.bytes_down;
+	__u64 *counter = direction == &flow->up ? &flow->relay->setup.shared->counters.bytes_up
+						: &flow->relay->setup.shared->counters.bytes_down;
 	uint64_t before = direction->bytes;
 	enum step step;
 

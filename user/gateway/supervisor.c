@@ -34,7 +34,7 @@ static uint64_t now_us(void)
 
 static int start(struct relay_process *relay);
 
-static int restart(sd_event_source *source, uint64_t us, void *context)
+static int on_restart(sd_event_source *source, uint64_t us, void *context)
 {
 	struct relay_process *relay = context;
 
@@ -55,9 +55,9 @@ static void schedule_restart(struct relay_process *relay)
 		relay->restart_delay_us = RESTART_MIN_US;
 	if (relay->restart_delay_us > RESTART_MAX_US)
 		relay->restart_delay_us = RESTART_MAX_US;
-	result = sd_event_add_time_relative(relay->supervisor->options.event,
-					    &relay->restart_timer, CLOCK_MONOTONIC,
-					    relay->restart_delay_us, 0, restart, relay);
+	result = sd_event_add_time_relative(relay->supervisor->options.event, &relay->restart_timer,
+					    CLOCK_MONOTONIC, relay->restart_delay_us, 0, on_restart,
+					    relay);
 	if (result < 0)
 		log_error("relay %u stays down: %s", relay->index, strerror(-result));
 }
@@ -82,7 +82,7 @@ static void forget(struct relay_process *relay)
 	flow_collection_relay_gone(supervisor, relay);
 }
 
-static int died(sd_event_source *source, const siginfo_t *info, void *context)
+static int on_death(sd_event_source *source, const siginfo_t *info, void *context)
 {
 	struct relay_process *relay = context;
 
@@ -92,7 +92,8 @@ static int died(sd_event_source *source, const siginfo_t *info, void *context)
 			  relay->index, (int)relay->pid, info->si_status);
 	else
 		log_error("relay %u (pid %d) was killed by signal %d, its flows are reset; "
-			  "restarting", relay->index, (int)relay->pid, info->si_status);
+			  "restarting",
+			  relay->index, (int)relay->pid, info->si_status);
 	relay->restarts++;
 	forget(relay);
 	schedule_restart(relay);
@@ -109,7 +110,7 @@ static void announce(struct supervisor *supervisor)
 	supervisor->announced = true;
 }
 
-static int message(sd_event_source *source, int fd, uint32_t events, void *context)
+static int on_message(sd_event_source *source, int fd, uint32_t events, void *context)
 {
 	static struct channel_message message;
 	struct relay_process *relay = context;
@@ -125,8 +126,8 @@ static int message(sd_event_source *source, int fd, uint32_t events, void *conte
 	}
 	/* A relay holds fewer privileges than main: what it says is checked. */
 	if (message.header.count > CHANNEL_BATCH ||
-	    (size_t)length != sizeof(message.header) +
-				      message.header.count * sizeof(message.records[0])) {
+	    (size_t)length !=
+		    sizeof(message.header) + message.header.count * sizeof(message.records[0])) {
 		log_error("relay %u sent a malformed message", relay->index);
 		return 0;
 	}
@@ -153,10 +154,11 @@ static int start(struct relay_process *relay)
 		return result;
 	}
 	relay->phase = RELAY_STARTING;
-	result = sd_event_add_child(event, &relay->child_source, relay->pid, WEXITED, died, relay);
+	result = sd_event_add_child(event, &relay->child_source, relay->pid, WEXITED, on_death,
+				    relay);
 	if (result >= 0)
 		result = sd_event_add_io(event, &relay->channel_source, relay->channel, EPOLLIN,
-					 message, relay);
+					 on_message, relay);
 	if (result < 0)
 		log_error("relay %u: %s", relay->index, strerror(-result));
 	return result < 0 ? result : 0;

@@ -50,8 +50,9 @@ int leg_set_options(int fd, uint32_t keepalive_s)
 	result = result ?: set_int(fd, SOL_SOCKET, SO_KEEPALIVE, keepalive_s > 0);
 	if (keepalive_s == 0)
 		return result;
-	result = result ?: set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE,
-				   keepalive_s > 32767 ? 32767 : (int)keepalive_s);
+	result = result
+			 ?: set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE,
+				    keepalive_s > 32767 ? 32767 : (int)keepalive_s);
 	result = result ?: set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S);
 	return result ?: set_int(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES);
 }
@@ -97,8 +98,9 @@ static int set_qos(int fd, int family, const struct wan_params *params)
 	else if (dscp)
 		result = set_int(fd, IPPROTO_IPV6, IPV6_TCLASS, dscp << 2);
 	if (qos_classes[params->qos].priority)
-		result = result ?: set_int(fd, SOL_SOCKET, SO_PRIORITY,
-					   qos_classes[params->qos].priority);
+		result = result
+				 ?: set_int(fd, SOL_SOCKET, SO_PRIORITY,
+					    qos_classes[params->qos].priority);
 	return result;
 }
 
@@ -201,8 +203,8 @@ static void take_extended_error(const struct sock_extended_err *extended, struct
 	if (extended->ee_origin != SO_EE_ORIGIN_ICMP && extended->ee_origin != SO_EE_ORIGIN_ICMP6)
 		return;
 	memcpy(&router, offender,
-	       offender->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6) :
-						 sizeof(struct sockaddr_in));
+	       offender->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6)
+					       : sizeof(struct sockaddr_in));
 	if (endpoint_from_sockaddr(&router, error->from, &port))
 		return;
 	error->from_icmp = true;

@@ -65,7 +65,8 @@ static bool is_section(const cfg_opt_t *option)
 
 static bool word_is(const struct config_word *word, const char *name)
 {
-	return strlen(name) == (size_t)word->length && memcmp(name, word->content, strlen(name)) == 0;
+	return strlen(name) == (size_t)word->length &&
+	       memcmp(name, word->content, strlen(name)) == 0;
 }
 
 static cfg_opt_t *option_find(cfg_opt_t *options, const struct config_word *name)
@@ -96,7 +97,8 @@ static void unknown_report(struct pass *pass, const struct scope *scope,
 	nearest = nearest_name(word, names, count);
 	if (nearest) {
 		config_error(errors_of(pass), statement->name.line,
-			     "unknown %s \"%s\"%s, did you mean \"%s\"?", kind, word, where, nearest);
+			     "unknown %s \"%s\"%s, did you mean \"%s\"?", kind, word, where,
+			     nearest);
 		return;
 	}
 	for (size_t i = 0; i < count && length < sizeof(known); i++)
@@ -124,8 +126,7 @@ static void line_skip(struct pass *pass, int line)
 }
 
 /* Passes over a section's body, of which the opening brace has been read. */
-static void body_skip(struct pass *pass, const struct scope *scope,
-		      const struct config_word *name)
+static void body_skip(struct pass *pass, const struct scope *scope, const struct config_word *name)
 {
 	struct config_word word;
 	unsigned depth = 1;
@@ -192,7 +193,8 @@ static void list_read(struct pass *pass, struct statement *statement, int line)
 			statement->is_wrong = true;
 			if (!pass->words.broken)
 				config_error(errors_of(pass), line,
-					     "list of " NAME_FORMAT " is not closed, expected \"}\"",
+					     "list of " NAME_FORMAT
+					     " is not closed, expected \"}\"",
 					     NAME_OF(&statement->name));
 			return;
 		}
@@ -256,7 +258,9 @@ static void statement_read(struct pass *pass, const struct scope *scope,
 		return;
 	}
 	syntax_report(pass, statement, &word,
-		      !option ? "\"=\" or \"{\"" : is_section(option) ? "NAME {" : "\"=\"");
+		      !option		   ? "\"=\" or \"{\""
+		      : is_section(option) ? "NAME {"
+					   : "\"=\"");
 	line_skip(pass, statement->name.line);
 }
 
@@ -443,8 +447,8 @@ static void text_cut(struct config_text *text, const struct pass *pass)
 	text->text[text->length] = '\0';
 }
 
-void config_text_check(struct config_text *text, cfg_opt_t *options,
-		       const char *const *unsupported, struct config_errors *errors)
+void config_text_check(struct config_text *text, cfg_opt_t *options, const char *const *unsupported,
+		       struct config_errors *errors)
 {
 	struct pass pass = {
 		.words = { .text = text, .errors = errors, .line = 1 },
@@ -463,6 +467,6 @@ void config_text_check(struct config_text *text, cfg_opt_t *options,
 
 int config_text_section_line(struct config_text *text)
 {
-	return text->section_next < text->section_count ? text->section_lines[text->section_next++] :
-							  0;
+	return text->section_next < text->section_count ? text->section_lines[text->section_next++]
+							: 0;
 }

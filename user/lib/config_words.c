@@ -183,8 +183,8 @@ static bool quoted_word(struct config_words *words, struct config_word *word)
 	}
 	if (text[i] != quote) {
 		words_break(words, word->start, words->line,
-			    quote == '"' ? "string is not closed, expected '\"' on the same line" :
-					   "string is not closed, expected \"'\" on the same line");
+			    quote == '"' ? "string is not closed, expected '\"' on the same line"
+					 : "string is not closed, expected \"'\" on the same line");
 		return false;
 	}
 	word->type = CONFIG_WORD_TEXT;

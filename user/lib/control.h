@@ -46,8 +46,7 @@ struct control_request; /* one request under way; ends with exactly one of the t
 
 /* Called once for every well-formed request of an allowed peer. message is
  * borrowed and valid until the reply. The reply may be sent later. */
-typedef void control_handler(struct control_request *request, const json_t *message,
-			     void *context);
+typedef void control_handler(struct control_request *request, const json_t *message, void *context);
 
 /*
  * Listens on path (mode 0666: who may is decided by the peer's credentials, so
@@ -56,8 +55,8 @@ typedef void control_handler(struct control_request *request, const json_t *mess
  * the caller until control_server_free(), which also removes the file.
  * 0 or a negative errno.
  */
-int control_server_new(sd_event *event, const char *path, control_handler *handler,
-		       void *context, struct control_server **server);
+int control_server_new(sd_event *event, const char *path, control_handler *handler, void *context,
+		       struct control_server **server);
 void control_server_free(struct control_server *server);
 
 /* Ends the request. result is stolen. A client that went away is no error. */

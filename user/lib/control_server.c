@@ -195,8 +195,8 @@ static void request_parse(struct control_request *request, size_t len)
 static void request_read(struct control_request *request)
 {
 	char *start = request->line + request->received;
-	ssize_t n =
-		recv(request->fd, start, sizeof(request->line) - request->received, MSG_DONTWAIT);
+	ssize_t n = recv(request->fd, start, sizeof(request->line) - request->received,
+			 MSG_DONTWAIT);
 	char *newline;
 
 	if (n == -1) {

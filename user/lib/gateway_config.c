@@ -138,8 +138,9 @@ static void number_set(struct config_parts *parts, const char *key, const char *
 	while (strcmp(numbers[i].key, key) != 0)
 		i++;
 	if (number_parse(value, numbers[i].min, numbers[i].max, &number) < 0)
-		config_error(parts->errors, line, "%s is \"%.60s\", expected a number from %u to %u",
-			     key, value, numbers[i].min, numbers[i].max);
+		config_error(parts->errors, line,
+			     "%s is \"%.60s\", expected a number from %u to %u", key, value,
+			     numbers[i].min, numbers[i].max);
 	else
 		*numbers[i].field = (uint32_t)number;
 }
@@ -210,7 +211,8 @@ static int on_trunk(cfg_t *section, cfg_opt_t *option, const char *value, void *
 	keep_value(value, result);
 	if (number_parse(value, 1, UINT16_MAX, &port) < 0)
 		config_error(loading->errors, section->line,
-			     "%s is \"%.60s\", expected a port from 1 to 65535", option->name, value);
+			     "%s is \"%.60s\", expected a port from 1 to 65535", option->name,
+			     value);
 	else
 		loading->port.trunk_port = (uint16_t)port;
 	return 0;
@@ -308,7 +310,8 @@ static int on_proxy_end(cfg_t *file, cfg_opt_t *option)
 	proxy->is_wrong = true;
 	if (address_parse(title, proxy->address) < 0)
 		config_error(loading->errors, proxy->line,
-			     "proxy \"%.60s\" is no address, expected an IPv4 or IPv6 address", title);
+			     "proxy \"%.60s\" is no address, expected an IPv4 or IPv6 address",
+			     title);
 	else if (!address_is_unicast(proxy->address))
 		config_error(loading->errors, proxy->line,
 			     "proxy %.60s cannot be a remote's address, expected one that is not "

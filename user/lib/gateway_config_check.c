@@ -79,8 +79,8 @@ static void interfaces_check(struct check *check)
 	for (size_t i = 0; i < parts->interface_count; i++) {
 		interface_check(check, i);
 		interface = &parts->interfaces[i];
-		strcpy(interface->is_wan ? config->wan[config->wan_count++] :
-					   config->lan[config->lan_count++],
+		strcpy(interface->is_wan ? config->wan[config->wan_count++]
+					 : config->lan[config->lan_count++],
 		       interface->name);
 	}
 	lan_line = parts->text.key_lines[FILE_KEY_LAN];
@@ -104,8 +104,7 @@ static bool settings_apply(struct check *check, const struct settings *settings,
 		if (params_set(params, setting->key, setting->value, error) < 0) {
 			config_error(check->parts->errors, setting->line, "%s", error);
 			is_right = false;
-		} else if (strcmp(setting->key, "source") == 0 &&
-			   params->source == SOURCE_CLIENT &&
+		} else if (strcmp(setting->key, "source") == 0 && params->source == SOURCE_CLIENT &&
 			   (!check->client || setting->line < check->client->line)) {
 			check->client = setting;
 		}
@@ -337,8 +336,9 @@ void gateway_config_check(struct config_parts *parts)
 	if (check.sets)
 		proxies_check(&check);
 	if (check.client && parts->config->wan_count == 0 && !is_excused(parts, FILE_KEY_WAN))
-		config_error(parts->errors, check.client->line,
-			     "source = client without wan, expected wan = { \"INTERFACE\" } as well");
+		config_error(
+			parts->errors, check.client->line,
+			"source = client without wan, expected wan = { \"INTERFACE\" } as well");
 	free(check.sets);
 }
 

@@ -43,14 +43,19 @@ struct parameter {
 	const char *expected; /* what a value has to be, for error texts */
 };
 
-#define CHOICES(...) (const char *const[]){ __VA_ARGS__, NULL }
+#define CHOICES(...)              \
+	(const char *const[])     \
+	{                         \
+		__VA_ARGS__, NULL \
+	}
 #define FIELD(name) offsetof(struct wan_params, name)
 #define RATE_EXPECTED "a rate above 0 such as \"500mbit\""
 
 const char *const params_keys[] = {
-	"window",      "rate",    "rtt",     "skip-slow-start", "parallel",     "qos",
-	"peak",        "sustained", "minimum", "dscp",          "flow-control", "connect",
-	"source",      "proxy-protocol", "engine", "idle-timeout", "keepalive", NULL,
+	"window",	"rate",	     "rtt",	  "skip-slow-start", "parallel",
+	"qos",		"peak",	     "sustained", "minimum",	     "dscp",
+	"flow-control", "connect",   "source",	  "proxy-protocol",  "engine",
+	"idle-timeout", "keepalive", NULL,
 };
 
 #define PARAMETER_COUNT (sizeof(params_keys) / sizeof(*params_keys) - 1)
@@ -269,8 +274,8 @@ static int unknown_key(const char *key, char *error)
 	size_t length;
 
 	if (nearest) {
-		snprintf(error, PARAMS_ERROR_MAX, "unknown parameter \"%.40s\", did you mean \"%s\"?",
-			 key, nearest);
+		snprintf(error, PARAMS_ERROR_MAX,
+			 "unknown parameter \"%.40s\", did you mean \"%s\"?", key, nearest);
 		return -EINVAL;
 	}
 	snprintf(error, PARAMS_ERROR_MAX, "unknown parameter \"%.40s\", expected one of", key);

@@ -54,14 +54,10 @@ static const struct unit rate_units[] = {
 };
 
 static const struct unit duration_units[] = {
-	{ "d", 86400000000ULL },
-	{ "h", 3600000000ULL },
-	{ "m", 60000000ULL },
-	{ "s", 1000000ULL },
-	{ "ms", 1000ULL },
-	{ "us", 1 },
-	{ "", 1000000ULL },
-	{ NULL, 0 },
+	{ "d", 86400000000ULL }, { "h", 3600000000ULL },
+	{ "m", 60000000ULL },	 { "s", 1000000ULL },
+	{ "ms", 1000ULL },	 { "us", 1 },
+	{ "", 1000000ULL },	 { NULL, 0 },
 };
 
 /* Reads digits from *text on, which moves behind them. Returns how many;
