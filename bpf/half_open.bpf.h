@@ -41,7 +41,7 @@ static __always_inline enum take_result half_open_enter(const struct packet *pac
 							struct half_open_value *value)
 {
 	struct half_open_value *known = bpf_map_lookup_elem(&half_open, &packet->tuple);
-	__u32 *in_bucket;
+	__u64 *in_bucket;
 	long error;
 
 	if (known && known->relay == value->relay) {

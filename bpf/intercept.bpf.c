@@ -70,14 +70,12 @@ static __always_inline int pass_unparsed(enum parse_result result)
 	return pass();
 }
 
-/* The socket that packets with this tuple belong to, if it is more than a
- * listener; the caller releases it. Only a leg of ours can own a remote's
- * address here. */
-static __always_inline struct bpf_sock *leg_lookup(struct __sk_buff *skb,
-						   const struct packet *packet)
+/* The socket that packets with this tuple belong to; the caller releases it.
+ * Only a leg of ours can own a remote's address here. */
+static __always_inline struct bpf_sock *socket_lookup(struct __sk_buff *skb,
+						      const struct packet *packet)
 {
 	struct bpf_sock_tuple tuple = {};
-	struct bpf_sock *sk;
 	__u32 size;
 
 	if (packet->ipv6) {
@@ -93,7 +91,15 @@ static __always_inline struct bpf_sock *leg_lookup(struct __sk_buff *skb,
 		tuple.ipv4.dport = bpf_htons(packet->tuple.service_port);
 		size = sizeof(tuple.ipv4);
 	}
-	sk = bpf_skc_lookup_tcp(skb, &tuple, size, BPF_F_CURRENT_NETNS, 0);
+	return bpf_skc_lookup_tcp(skb, &tuple, size, BPF_F_CURRENT_NETNS, 0);
+}
+
+/* The leg that the packet belongs to, or NULL; the caller releases it. */
+static __always_inline struct bpf_sock *leg_lookup(struct __sk_buff *skb,
+						   const struct packet *packet)
+{
+	struct bpf_sock *sk = socket_lookup(skb, packet);
+
 	if (!sk)
 		return NULL;
 	/* A new SYN may reuse the tuple of a leg in TIME_WAIT, as it may at any
@@ -179,13 +185,24 @@ static __always_inline struct proxy_value *proxy_lookup(struct __sk_buff *skb,
 	return proxy && proxy->flags & PROXY_NEXTHOP ? proxy : NULL;
 }
 
-/* Hands a SYN to the relay's listener. The caller counts success. */
+/*
+ * Hands a SYN to the relay's listener. The caller counts success. When an old
+ * leg of the same tuple is in TIME_WAIT, the SYN goes there instead: the kernel
+ * judges whether it may follow (RFC 6191), removes the old socket, which a new
+ * one could not stand beside, and asks for a listener: see listener_lookup.
+ */
 static __always_inline bool to_listener(struct __sk_buff *skb, const struct packet *packet,
 					__u32 relay)
 {
 	__u32 index = LISTENER_INDEX(relay, packet->ipv6);
-	struct bpf_sock *sk = bpf_map_lookup_elem(&listeners, &index);
+	struct bpf_sock *sk = socket_lookup(skb, packet);
 
+	if (sk) {
+		if (sk->state == BPF_TCP_TIME_WAIT)
+			return assign(skb, sk);
+		bpf_sk_release(sk);
+	}
+	sk = bpf_map_lookup_elem(&listeners, &index);
 	if (!sk) {
 		count(no_listener);
 		return false;
@@ -330,6 +347,43 @@ static __always_inline int wan_ingress(struct __sk_buff *skb, bool has_ethernet)
 		return pass();
 	count(wan_to_leg);
 	return TC_ACT_OK;
+}
+
+/* The kernel looks for a listener by itself when a SYN of ours has met a leg in
+ * TIME_WAIT: it is the relay's that the SYN is for. */
+SEC("sk_lookup")
+int listener_lookup(struct bpf_sk_lookup *lookup)
+{
+	struct half_open_value *known;
+	struct half_open_key tuple;
+	struct bpf_sock *sk;
+	__u32 index;
+
+	if (lookup->protocol != IPPROTO_TCP)
+		return SK_PASS;
+	if (lookup->family == AF_INET) {
+		address_from_ipv4(tuple.client, lookup->remote_ip4);
+		address_from_ipv4(tuple.remote, lookup->local_ip4);
+	} else {
+		__u32 *client = (__u32 *)tuple.client, *remote = (__u32 *)tuple.remote;
+
+		for (int i = 0; i < 4; i++) {
+			client[i] = lookup->remote_ip6[i];
+			remote[i] = lookup->local_ip6[i];
+		}
+	}
+	tuple.client_port = bpf_ntohs(lookup->remote_port);
+	tuple.service_port = lookup->local_port;
+	known = bpf_map_lookup_elem(&half_open, &tuple);
+	if (!known)
+		return SK_PASS;
+	index = LISTENER_INDEX(known->relay, lookup->family == AF_INET6);
+	sk = bpf_map_lookup_elem(&listeners, &index);
+	if (!sk)
+		return SK_PASS;
+	bpf_sk_assign(lookup, sk, 0);
+	bpf_sk_release(sk);
+	return SK_PASS;
 }
 
 SEC("tc")

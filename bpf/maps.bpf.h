@@ -50,7 +50,7 @@ struct {
 	__uint(max_entries, HALF_OPEN_BUCKETS);
 	__uint(map_flags, BPF_F_MMAPABLE);
 	__type(key, __u32);
-	__type(value, __u32);
+	__type(value, __u64);
 } half_open_by_client SEC(".maps");
 
 struct {

@@ -173,7 +173,7 @@ static __always_inline enum parse_result skip_extensions(void *l3, void *data_en
 							 __u32 *offset)
 {
 	for (int i = 0; i < IPV6_EXTENSIONS_MAX; i++) {
-		struct ipv6_opt_hdr *extension = l3 + *offset;
+		struct ipv6_rt_hdr *extension = l3 + *offset; /* starts like all of them */
 
 		if (*next == IPPROTO_FRAGMENT)
 			return PARSE_FRAGMENT;
@@ -181,6 +181,9 @@ static __always_inline enum parse_result skip_extensions(void *l3, void *data_en
 		    *next != IPPROTO_DSTOPTS)
 			return PARSE_TCP;
 		if ((void *)(extension + 1) > data_end)
+			return PARSE_UNPARSED;
+		/* With segments left, the TCP checksum covers another destination. */
+		if (*next == IPPROTO_ROUTING && extension->segments_left)
 			return PARSE_UNPARSED;
 		*next = extension->nexthdr;
 		*offset += (extension->hdrlen + 1) * 8;

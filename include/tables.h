@@ -99,10 +99,11 @@ struct half_open_value {
 	__u32 reserved; /* zero */
 };
 
-/* Buckets of half_open_by_client, an mmapable array of __u32: half-open
- * connections per client, counted up by BPF and down by the relay. A client's
- * bucket is a keyed hash of its address, so the table needs no clean-up; two
- * clients that share one also share one budget. */
+/* Buckets of half_open_by_client, an mmapable array of __u64 (the kernel spaces
+ * smaller values by 8 bytes all the same): half-open connections per client,
+ * counted up by BPF and down by the relay. A client's bucket is a keyed hash of
+ * its address, so the table needs no clean-up; two clients that share one also
+ * share one budget. */
 #define HALF_OPEN_BUCKETS 16384
 
 /* relays: one mmapable entry per relay, written by the relay, read by BPF. */

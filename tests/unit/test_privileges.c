@@ -103,14 +103,17 @@ static void collect_privileges(void)
 	cr_assert_eq(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_NET_RAW, 0, 0), 0);
 }
 
-static void lose_effective(uint64_t capabilities)
+/* Gives capabilities up, so that this process is like a container's root. */
+static void lose(uint64_t capabilities)
 {
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct sets[2];
 
 	cr_assert_eq(syscall(SYS_capget, &header, sets), 0);
-	sets[0].effective &= ~(uint32_t)capabilities;
-	sets[1].effective &= ~(uint32_t)(capabilities >> 32);
+	for (int i = 0; i < 2; i++) {
+		sets[i].effective &= ~(uint32_t)(capabilities >> 32 * i);
+		sets[i].permitted &= ~(uint32_t)(capabilities >> 32 * i);
+	}
 	cr_assert_eq(syscall(SYS_capset, &header, sets), 0);
 }
 
@@ -206,6 +209,18 @@ Test(privileges, a_child_of_main_can_drop_what_main_kept)
 	cr_expect_eq(status, 0, "the child failed");
 }
 
+Test(privileges, cap_sys_admin_is_kept_for_what_was_split_from_it)
+{
+	static const int capabilities[] = { CAP_BPF, CAP_PERFMON, CAP_NET_RAW };
+	char error[ERROR_MAX] = "";
+
+	need_root();
+	lose(BIT(CAP_BPF) | BIT(CAP_PERFMON));
+	cr_assert_eq(privileges_keep(capabilities, COUNT(capabilities), error, sizeof(error)), 0,
+		     "%s", error);
+	expect_sets(BIT(CAP_SYS_ADMIN) | BIT(CAP_NET_RAW));
+}
+
 Test(privileges, unknown_user_is_named)
 {
 	char error[ERROR_MAX] = "";
@@ -237,7 +252,7 @@ Test(privileges, without_privilege_the_user_cannot_be_changed)
 	cr_expect(strstr(error, "root"), "%s", error);
 }
 
-/* Effective capabilities lost, and what the check then asks for. */
+/* Capabilities lost, and what the check then asks for. */
 static const struct {
 	const char *description;
 	uint64_t lost;
@@ -264,7 +279,7 @@ Test(privileges, check_names_what_is_missing)
 		child = fork();
 		cr_assert_geq(child, 0);
 		if (child == 0) {
-			lose_effective(checks[i].lost);
+			lose(checks[i].lost);
 			status = privileges_check(error, sizeof(error));
 			if (write(ends[1], error, sizeof(error)) != sizeof(error))
 				_exit(2);

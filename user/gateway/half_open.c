@@ -186,8 +186,8 @@ static void ensure_entered(struct relay *relay, const struct syn_event *syn)
 /* Gives a connection's place in the tables and budgets back. */
 static void remove_entry(struct relay *relay, const struct syn_event *syn)
 {
-	uint32_t *in_bucket = &relay->setup.half_open_by_client[syn->client_bucket];
-	uint32_t count = __atomic_load_n(in_bucket, __ATOMIC_RELAXED);
+	uint64_t *in_bucket = &relay->setup.half_open_by_client[syn->client_bucket];
+	uint64_t count = __atomic_load_n(in_bucket, __ATOMIC_RELAXED);
 
 	bpf_map_delete_elem(relay->setup.half_open_map, &syn->tuple);
 	while (count > 0 && !__atomic_compare_exchange_n(in_bucket, &count, count - 1, false,

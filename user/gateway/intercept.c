@@ -154,6 +154,23 @@ static int open_skeleton(struct intercept *intercept, const struct intercept_opt
 	return result ?: bpf_map__set_max_entries(skeleton->maps.half_open, options->half_open);
 }
 
+/* Listener lookups of this network namespace: see listener_lookup. */
+static int attach_lookup(struct intercept *intercept)
+{
+	struct intercept_bpf *skeleton = intercept->skeleton;
+	int netns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	int result = 0;
+
+	if (netns < 0)
+		return -errno;
+	skeleton->links.listener_lookup = bpf_program__attach_netns(skeleton->progs.listener_lookup,
+								    netns);
+	if (!skeleton->links.listener_lookup)
+		result = -errno;
+	close(netns);
+	return result;
+}
+
 static void *map_memory(const struct bpf_map *map, size_t size)
 {
 	return mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, bpf_map__fd(map), 0);
@@ -168,7 +185,7 @@ static int map_shared(struct intercept *intercept)
 	if (intercept->relay_states == MAP_FAILED)
 		return -errno;
 	intercept->half_open_by_client = map_memory(skeleton->maps.half_open_by_client,
-						    HALF_OPEN_BUCKETS * sizeof(uint32_t));
+						    HALF_OPEN_BUCKETS * sizeof(uint64_t));
 	return intercept->half_open_by_client == MAP_FAILED ? -errno : 0;
 }
 
@@ -195,6 +212,7 @@ int intercept_load(const struct intercept_options *options, struct intercept **i
 	result = open_skeleton(new, options);
 	result = result ?: intercept_bpf__load(new->skeleton);
 	result = result ?: map_shared(new);
+	result = result ?: attach_lookup(new);
 	if (result) {
 		load_error(result, error);
 		goto failed;
@@ -253,7 +271,7 @@ struct relay_state *intercept_relay_states(struct intercept *intercept)
 	return intercept->relay_states;
 }
 
-uint32_t *intercept_half_open_by_client(struct intercept *intercept)
+uint64_t *intercept_half_open_by_client(struct intercept *intercept)
 {
 	return intercept->half_open_by_client;
 }

@@ -79,7 +79,7 @@ struct intercept_maps intercept_maps(const struct intercept *intercept);
 
 /* Mapped memory of relays and half_open_by_client. */
 struct relay_state *intercept_relay_states(struct intercept *intercept);
-uint32_t *intercept_half_open_by_client(struct intercept *intercept);
+uint64_t *intercept_half_open_by_client(struct intercept *intercept);
 
 /* How many next-hop entries proxy_table holds. */
 void intercept_set_nexthop_entries(struct intercept *intercept, uint32_t count);

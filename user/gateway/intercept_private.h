@@ -14,7 +14,7 @@ struct intercept {
 	int pin_dir_fd; /* carries the lock */
 	bool made_pin_dir;
 	struct relay_state *relay_states;
-	uint32_t *half_open_by_client;
+	uint64_t *half_open_by_client;
 	struct list interfaces; /* struct intercept_interface */
 };
 

@@ -39,7 +39,7 @@ struct relay_setup {
 	int ring_map; /* ring buffer of syn_events */
 	int half_open_map;
 	int param_map;
-	uint32_t *half_open_by_client; /* mapping of that map */
+	uint64_t *half_open_by_client; /* mapping of that map */
 	struct relay_state *state; /* this relay's entry of the map relays */
 	struct relay_shared *shared;
 	const char *user; /* whom to run as */

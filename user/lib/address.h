@@ -6,6 +6,7 @@
 #ifndef SLUICE_ADDRESS_H
 #define SLUICE_ADDRESS_H
 
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>

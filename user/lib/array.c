@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Arrays that double when their count reaches a power of two, so they need no record of their room. */
+/* Arrays that double when their count reaches a power of two: no record of their room is needed. */
 #include "array.h"
 
 #include <stdlib.h>

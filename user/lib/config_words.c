@@ -20,6 +20,8 @@
 /* What ends a bare word, as in libconfuse's lexer. */
 #define NOT_BARE " #\"'\t\n\r={}()+,*/"
 
+#define VARIABLE_NOT_CLOSED "variable is not closed, expected \"}\" on the same line"
+
 /* Room for the closing braces that config_text_check() may add. */
 #define TEXT_SPARE (CONFIG_DEPTH_MAX + 2)
 
@@ -133,15 +135,16 @@ static void blanks_skip(struct config_words *words)
 	}
 }
 
-/* "${NAME}" stands for a variable of the environment: its length, or 0. */
-static size_t variable_length(const char *text)
+/* "${NAME}" stands for a variable of the environment: its length; 0 when text
+ * is something else, -1 when it is not closed on the same line. */
+static ssize_t variable_length(const char *text)
 {
 	size_t length;
 
 	if (text[0] != '$' || text[1] != '{')
 		return 0;
 	length = strcspn(text, "}\n");
-	return text[length] == '}' ? length + 1 : 0;
+	return text[length] == '}' ? (ssize_t)length + 1 : -1;
 }
 
 /* What follows a backslash in a double-quoted string. libconfuse gives up at
@@ -163,7 +166,8 @@ static bool quoted_word(struct config_words *words, struct config_word *word)
 {
 	const char *text = words->text->text;
 	char quote = text[word->start];
-	size_t i = word->start + 1, variable;
+	size_t i = word->start + 1;
+	ssize_t variable;
 
 	while (text[i] != quote) {
 		if (text[i] == '\\' && text[i + 1] == '\n')
@@ -176,8 +180,12 @@ static bool quoted_word(struct config_words *words, struct config_word *word)
 			return false;
 		}
 		variable = quote == '"' ? variable_length(text + i) : 0;
+		if (variable < 0) {
+			words_break(words, word->start, words->line, VARIABLE_NOT_CLOSED);
+			return false;
+		}
 		if (variable > 0)
-			i += variable;
+			i += (size_t)variable;
 		else
 			i += text[i] == '\\' && text[i + 1] != '\0' ? 2 : 1;
 	}
@@ -207,21 +215,20 @@ static size_t bare_length(const char *text)
 	}
 }
 
-static void bare_word(const struct config_words *words, struct config_word *word)
+static bool bare_word(struct config_words *words, struct config_word *word)
 {
 	const char *text = words->text->text + word->start;
-	size_t length = variable_length(text);
+	ssize_t variable = variable_length(text);
+	size_t length = variable > 0 ? (size_t)variable : bare_length(text);
 
-	if (length == 0)
-		length = bare_length(text);
-	if (length == 0) {
-		word->type = CONFIG_WORD_OTHER;
-		length = 1;
-	} else {
-		word->type = CONFIG_WORD_TEXT;
+	if (variable < 0) {
+		words_break(words, word->start, words->line, VARIABLE_NOT_CLOSED);
+		return false;
 	}
-	word->length = (int)length;
-	word->end = word->start + length;
+	word->type = length > 0 ? CONFIG_WORD_TEXT : CONFIG_WORD_OTHER;
+	word->length = length > 0 ? (int)length : 1;
+	word->end = word->start + (size_t)word->length;
+	return true;
 }
 
 static struct config_word word_read(struct config_words *words)
@@ -251,8 +258,8 @@ static struct config_word word_read(struct config_words *words)
 		word.type = CONFIG_WORD_APPEND;
 		word.length = 2;
 		word.end += 2;
-	} else {
-		bare_word(words, &word);
+	} else if (!bare_word(words, &word)) {
+		return word;
 	}
 	words->position = word.end;
 	return word;

@@ -4,7 +4,6 @@
  * read it: what is given twice, refers to what is not there, or does not fit
  * together. Everything that may be long is sorted, never searched.
  */
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 
