@@ -67,6 +67,8 @@ static int on_sweep(sd_event_source *source, uint64_t now_us, void *context)
 	struct gateway *gateway = context;
 
 	registry_sweep(gateway->registry);
+	if (supervisor_flows(gateway->supervisor) == 0)
+		intercept_detach_unwanted(gateway->intercept);
 	if (gateway->stopping && supervisor_flows(gateway->supervisor) == 0)
 		return sd_event_exit(gateway->event, 0);
 	sd_event_source_set_time(source, now_us + SWEEP_US);
@@ -326,22 +328,13 @@ void gateway_drain(struct gateway *gateway)
 	intercept_set_accepting(gateway->intercept, false);
 }
 
-static bool is_listed(const struct gateway_config *config, const char *dev,
-		      enum intercept_side side)
-{
-	size_t count = side == SIDE_LAN ? config->lan_count : config->wan_count;
-
-	for (size_t i = 0; i < count; i++)
-		if (strcmp(side == SIDE_LAN ? config->lan[i] : config->wan[i], dev) == 0)
-			return true;
-	return false;
-}
-
 /* Attaches to what is new in the configuration. An interface that cannot be
- * attached is reported, and the reload goes on. */
+ * attached makes the whole reload fail, before anything else is changed. */
 static int attach_new(struct gateway *gateway, const struct gateway_config *config, char *error)
 {
-	const struct gateway_config *before = gateway->config;
+	const struct list *attached = intercept_interfaces(gateway->intercept);
+	char ignored[INTERCEPT_ERROR_MAX];
+	size_t new = 0;
 	int result = 0;
 
 	for (int side = SIDE_LAN; side <= SIDE_WAN && !result; side++) {
@@ -350,27 +343,35 @@ static int attach_new(struct gateway *gateway, const struct gateway_config *conf
 		for (size_t i = 0; i < count && !result; i++) {
 			const char *dev = side == SIDE_LAN ? config->lan[i] : config->wan[i];
 
-			if (!is_listed(before, dev, (enum intercept_side)side) &&
-			    !intercept_find(gateway->intercept, dev))
-				result = intercept_attach(gateway->intercept, dev,
-							  (enum intercept_side)side, error);
+			if (intercept_find(gateway->intercept, dev))
+				continue;
+			result = intercept_attach(gateway->intercept, dev,
+						  (enum intercept_side)side, error);
+			new += !result;
 		}
 	}
+	for (; result && new > 0; new --) /* new ones are at the end of the list */
+		intercept_detach(
+			gateway->intercept,
+			list_entry(attached->previous, struct intercept_interface, link)->dev,
+			ignored);
 	return result;
 }
 
-/* Detaches from what the configuration no longer names. */
-static void detach_old(struct gateway *gateway, const struct gateway_config *config)
+/* Interfaces that the configuration no longer names are left when no flow
+ * runs; those that it names (again) stay. */
+static void note_wanted(struct gateway *gateway, const struct gateway_config *config)
 {
 	const struct gateway_config *before = gateway->config;
-	char error[INTERCEPT_ERROR_MAX];
 
 	for (size_t i = 0; i < before->lan_count; i++)
-		if (!is_listed(config, before->lan[i], SIDE_LAN))
-			intercept_detach(gateway->intercept, before->lan[i], error);
+		intercept_set_wanted(gateway->intercept, before->lan[i], false);
 	for (size_t i = 0; i < before->wan_count; i++)
-		if (!is_listed(config, before->wan[i], SIDE_WAN))
-			intercept_detach(gateway->intercept, before->wan[i], error);
+		intercept_set_wanted(gateway->intercept, before->wan[i], false);
+	for (size_t i = 0; i < config->lan_count; i++)
+		intercept_set_wanted(gateway->intercept, config->lan[i], true);
+	for (size_t i = 0; i < config->wan_count; i++)
+		intercept_set_wanted(gateway->intercept, config->wan[i], true);
 }
 
 static void note_restart(const struct gateway_config *old, const struct gateway_config *new)
@@ -401,7 +402,7 @@ int gateway_reload(struct gateway *gateway, char *error)
 		return result;
 	}
 	result = registry_apply(gateway->registry, config, error);
-	detach_old(gateway, config);
+	note_wanted(gateway, config);
 	note_restart(gateway->config, config);
 	gateway_config_free(gateway->config);
 	gateway->config = config;

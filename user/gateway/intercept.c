@@ -232,8 +232,8 @@ void intercept_free(struct intercept *intercept)
 	if (!intercept)
 		return;
 	while (!list_empty(&intercept->interfaces))
-		interface_detach(intercept, list_entry(intercept->interfaces.next,
-						       struct intercept_interface, link));
+		interface_detach(
+			list_entry(intercept->interfaces.next, struct intercept_interface, link));
 	if (intercept->skeleton) {
 		unpin(intercept);
 		intercept_bpf__destroy(intercept->skeleton);

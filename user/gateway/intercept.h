@@ -39,6 +39,7 @@ struct intercept_interface {
 	bool tcx; /* by a tcx link; otherwise by clsact filters */
 	int links[2]; /* ingress, egress; -1: none */
 	bool made_qdisc; /* the clsact qdisc is ours to remove */
+	bool unwanted; /* to be detached as soon as no flow runs */
 };
 
 /* Descriptors of the tables; borrowed. */
@@ -67,6 +68,14 @@ void intercept_free(struct intercept *intercept);
 int intercept_attach(struct intercept *intercept, const char *dev, enum intercept_side side,
 		     char *error);
 int intercept_detach(struct intercept *intercept, const char *dev, char *error);
+
+/* The configuration does (not) name the interface any longer: see
+ * intercept_detach_unwanted(). Unknown names are no error. */
+void intercept_set_wanted(struct intercept *intercept, const char *dev, bool wanted);
+
+/* Detaches from what is unwanted. Running flows would lose their packets: the
+ * caller sees to it that there are none. */
+void intercept_detach_unwanted(struct intercept *intercept);
 
 /* The interface of that name, or NULL. */
 const struct intercept_interface *intercept_find(const struct intercept *intercept,

@@ -145,7 +145,7 @@ static int attach_either(struct intercept_interface *interface, const struct hoo
 	return result;
 }
 
-const struct intercept_interface *intercept_find(const struct intercept *intercept, const char *dev)
+static struct intercept_interface *find(const struct intercept *intercept, const char *dev)
 {
 	const struct list *list = &intercept->interfaces;
 
@@ -157,6 +157,19 @@ const struct intercept_interface *intercept_find(const struct intercept *interce
 			return interface;
 	}
 	return NULL;
+}
+
+const struct intercept_interface *intercept_find(const struct intercept *intercept, const char *dev)
+{
+	return find(intercept, dev);
+}
+
+void intercept_set_wanted(struct intercept *intercept, const char *dev, bool wanted)
+{
+	struct intercept_interface *interface = find(intercept, dev);
+
+	if (interface)
+		interface->unwanted = !wanted;
 }
 
 int intercept_attach(struct intercept *intercept, const char *dev, enum intercept_side side,
@@ -199,9 +212,8 @@ int intercept_attach(struct intercept *intercept, const char *dev, enum intercep
 	return 0;
 }
 
-void interface_detach(struct intercept *intercept, struct intercept_interface *interface)
+void interface_detach(struct intercept_interface *interface)
 {
-	(void)intercept;
 	for (size_t i = 0; i < 2; i++) {
 		if (interface->links[i] >= 0)
 			close(interface->links[i]);
@@ -212,16 +224,29 @@ void interface_detach(struct intercept *intercept, struct intercept_interface *i
 	free(interface);
 }
 
+void intercept_detach_unwanted(struct intercept *intercept)
+{
+	struct list *link = intercept->interfaces.next;
+
+	while (link != &intercept->interfaces) {
+		struct intercept_interface *interface = list_entry(link, struct intercept_interface,
+								   link);
+
+		link = link->next;
+		if (interface->unwanted)
+			interface_detach(interface);
+	}
+}
+
 int intercept_detach(struct intercept *intercept, const char *dev, char *error)
 {
-	const struct intercept_interface *interface = intercept_find(intercept, dev);
+	struct intercept_interface *interface = find(intercept, dev);
 
 	if (!interface) {
 		snprintf(error, INTERCEPT_ERROR_MAX,
 			 "%s: not attached: see `sluice show status` for what is", dev);
 		return -ENOENT;
 	}
-	interface_detach(intercept, list_entry(interface->link.next->previous,
-					       struct intercept_interface, link));
+	interface_detach(interface);
 	return 0;
 }

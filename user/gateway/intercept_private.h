@@ -19,6 +19,6 @@ struct intercept {
 };
 
 /* Detaches from one interface and frees it. */
-void interface_detach(struct intercept *intercept, struct intercept_interface *interface);
+void interface_detach(struct intercept_interface *interface);
 
 #endif
