@@ -36,6 +36,16 @@ static __always_inline bool relay_serves(__u32 relay, __u64 now)
 	return heartbeat && (heartbeat >= now || now - heartbeat < RELAY_STALE_NS);
 }
 
+/* True when the SYN is a retransmission of the one that was entered. */
+static __always_inline bool half_open_same(const struct half_open_value *known,
+					   const struct packet *packet, __u64 now)
+{
+	/* Signed: another CPU may have entered it after our clock was read. */
+	__s64 age = (__s64)(now - known->since_ns);
+
+	return known->isn == packet->seq && age < (__s64)HALF_OPEN_STALE_NS;
+}
+
 /* Enters the SYN into half_open within both budgets. */
 static __always_inline enum take_result half_open_enter(const struct packet *packet,
 							struct half_open_value *value)
@@ -45,8 +55,7 @@ static __always_inline enum take_result half_open_enter(const struct packet *pac
 	long error;
 
 	if (known && known->relay == value->relay) {
-		if (known->isn == value->isn &&
-		    value->since_ns - known->since_ns < HALF_OPEN_STALE_NS)
+		if (half_open_same(known, packet, value->since_ns))
 			return TAKE_KNOWN;
 		/* The client gave up and tries anew from the same port: the entry, and
 		 * its place in the budgets, pass to the new SYN. */

@@ -225,31 +225,66 @@ static __always_inline int reinjected_syn(struct __sk_buff *skb, const struct pa
 	return TC_ACT_OK;
 }
 
+/* True when the relay has a listener of the packet's family. */
+static __always_inline bool has_listener(const struct packet *packet, __u32 relay)
+{
+	__u32 index = LISTENER_INDEX(relay, packet->ipv6);
+	struct bpf_sock *sk = bpf_map_lookup_elem(&listeners, &index);
+
+	if (!sk)
+		return false;
+	bpf_sk_release(sk);
+	return true;
+}
+
+/* A SYN that a relay has already, from a client that hears nothing. The relay
+ * keeps it whatever has changed since: to pass it now would connect it twice. */
+static __always_inline int known_syn(struct __sk_buff *skb, const struct packet *packet,
+				     const struct port_value *port, __u32 relay)
+{
+	if (!(port->flags & PORT_EARLY)) {
+		count(syn_retransmit);
+		return TC_ACT_SHOT;
+	}
+	/* The listener lost the first one, give it the second. */
+	if (!to_listener(skb, packet, relay))
+		return pass();
+	count(syn_early);
+	return TC_ACT_OK;
+}
+
 /* A client opens a connection to a registered port. */
 static __always_inline int fresh_syn(struct __sk_buff *skb, const struct packet *packet,
 				     const struct port_value *port)
 {
-	__u32 relay = bpf_get_hash_recalc(skb) % relay_count;
+	struct half_open_value *known = bpf_map_lookup_elem(&half_open, &packet->tuple);
+	/* The hash is no name for a tuple: an IPv6 client changes the flow label,
+	 * which is part of it, when it sends a SYN again. */
+	__u32 relay = known ? known->relay : bpf_get_hash_recalc(skb) % relay_count;
 	bool early = port->flags & PORT_EARLY;
 	__u64 now = bpf_ktime_get_ns();
+	bool serves = relay_serves(relay, now);
 
+	if (known && serves && half_open_same(known, packet, now))
+		return known_syn(skb, packet, port, relay);
 	if (!accepting || port->flags & PORT_DRAINING) {
 		count(draining);
 		return pass();
 	}
-	if (!relay_serves(relay, now)) {
+	if (!serves) {
 		count(relay_stale);
+		return pass();
+	}
+	/* Asked first: a SYN that passes must not be the relay's as well. */
+	if (early && !has_listener(packet, relay)) {
+		count(no_listener);
 		return pass();
 	}
 	switch (syn_take(skb, packet, port, !early, relay, now)) {
 	case TAKE_REFUSED:
 		return pass();
 	case TAKE_KNOWN:
-		/* Early: the listener lost the first one, give it the second. */
-		if (early && to_listener(skb, packet, relay))
-			return TC_ACT_OK;
-		count(syn_retransmit);
-		return TC_ACT_SHOT;
+		return known_syn(skb, packet, port, relay);
 	case TAKE_DONE:
 		break;
 	}
@@ -264,7 +299,8 @@ static __always_inline int fresh_syn(struct __sk_buff *skb, const struct packet 
 }
 
 /* The steps for a TCP packet, in the order of docs/design.md. */
-static __always_inline int lan_tcp(struct __sk_buff *skb, const struct packet *packet)
+static __always_inline int lan_tcp(struct __sk_buff *skb, const struct packet *packet,
+				   bool reinjected)
 {
 	struct port_key port_key = { .service_port = packet->tuple.service_port };
 	struct proxy_value *proxy;
@@ -293,13 +329,14 @@ static __always_inline int lan_tcp(struct __sk_buff *skb, const struct packet *p
 		count(older_flow);
 		return pass();
 	}
-	if ((skb->mark & MARK_MASK) == MARK_REINJECT)
+	if (reinjected)
 		return reinjected_syn(skb, packet);
 	return fresh_syn(skb, packet, port);
 }
 
 static __always_inline int lan_ingress(struct __sk_buff *skb, bool has_ethernet)
 {
+	__u32 mark = skb->mark & MARK_MASK;
 	struct packet packet = {};
 	enum parse_result result;
 
@@ -308,14 +345,17 @@ static __always_inline int lan_ingress(struct __sk_buff *skb, bool has_ethernet)
 		count(other_host);
 		return pass();
 	}
-	if ((skb->mark & MARK_MASK) == MARK_FORWARD) {
+	/* A mark that has done its work must go: a SYN that passes with it would be
+	 * turned around by the next LAN interface it is forwarded to. */
+	if (mark == MARK_FORWARD || mark == MARK_REINJECT)
 		set_mark(skb, 0);
+	if (mark == MARK_FORWARD) {
 		count(forward_again);
 		return pass();
 	}
 	result = parse_skb(skb, has_ethernet, &packet);
 	if (result == PARSE_TCP)
-		return lan_tcp(skb, &packet);
+		return lan_tcp(skb, &packet, mark == MARK_REINJECT);
 	if (result == PARSE_ICMP_ERROR)
 		return icmp_error(skb, &packet);
 	return pass_unparsed(result);

@@ -136,7 +136,7 @@ static __always_inline enum parse_result parse_icmp6(void *l4, void *data_end,
 	struct icmp_header *icmp = l4;
 	struct ipv6hdr *quoted = (void *)(icmp + 1);
 
-	if ((void *)(icmp + 1) > data_end || icmp->type > ICMPV6_PARAMPROB)
+	if ((void *)(icmp + 1) > data_end || icmp->type == 0 || icmp->type > ICMPV6_PARAMPROB)
 		return PARSE_NOT_TCP;
 	if ((void *)(quoted + 1) > data_end || quoted->version != 6)
 		return PARSE_UNPARSED;

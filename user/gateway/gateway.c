@@ -11,7 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <systemd/sd-daemon.h>
 #include <time.h>
 #include <unistd.h>
@@ -161,6 +163,31 @@ static void raise_limits(void)
 	}
 }
 
+/*
+ * Policy routing is one thing in a network namespace, so there can be but one
+ * gateway in it, whatever its directories. An abstract socket is a lock with
+ * just that scope, and the kernel drops it with the process.
+ */
+static int lock_namespace(struct gateway *gateway, char *error)
+{
+	struct sockaddr_un name = { .sun_family = AF_UNIX, .sun_path = "\0sluice/gateway" };
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0), result;
+
+	if (fd >= 0 && bind(fd, (struct sockaddr *)&name, sizeof(name)) == 0) {
+		gateway->namespace_lock = fd;
+		return 0;
+	}
+	result = -errno;
+	if (fd >= 0)
+		close(fd);
+	if (result == -EADDRINUSE)
+		snprintf(error, GATEWAY_ERROR_MAX,
+			 "another sluiced serves this network namespace: stop it first");
+	else
+		snprintf(error, GATEWAY_ERROR_MAX, "lock: %s", strerror(-result));
+	return result;
+}
+
 static int make_run_dir(struct gateway *gateway, char *error)
 {
 	if (mkdir(gateway->options.run_dir, 0755) == 0) {
@@ -268,7 +295,11 @@ int gateway_start(struct gateway *gateway, const struct gateway_options *options
 	memset(gateway, 0, sizeof(*gateway));
 	gateway->options = *options;
 	gateway->config = config;
+	gateway->namespace_lock = -1;
 	raise_limits();
+	result = lock_namespace(gateway, error);
+	if (result)
+		return result;
 	result = sd_event_default(&gateway->event);
 	if (result >= 0)
 		result = start_timers(gateway);
@@ -278,12 +309,12 @@ int gateway_start(struct gateway *gateway, const struct gateway_options *options
 	}
 	sd_event_now(gateway->event, CLOCK_MONOTONIC, &gateway->started_us);
 	result = make_run_dir(gateway, error);
+	result = result ?: start_control(gateway, error);
 	result = result ?: start_tables(gateway, error);
 	if (!result) {
 		gateway->routing = true; /* also when only a part of it was added */
 		result = routing_add(error, GATEWAY_ERROR_MAX);
 	}
-	result = result ?: start_control(gateway, error);
 	result = result ?: start_relays(gateway, error);
 	/* Until relays serve, SYNs pass: nothing is lost by attaching now. */
 	result = result ?: attach_all(gateway, error);
@@ -320,6 +351,8 @@ void gateway_free(struct gateway *gateway)
 	sd_event_source_disable_unref(gateway->sweep_timer);
 	sd_event_source_disable_unref(gateway->drain_timer);
 	sd_event_unref(gateway->event);
+	if (gateway->namespace_lock >= 0)
+		close(gateway->namespace_lock);
 }
 
 void gateway_drain(struct gateway *gateway)

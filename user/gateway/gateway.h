@@ -34,6 +34,7 @@ struct gateway {
 	struct control_server *control;
 	sd_event_source *sweep_timer;
 	sd_event_source *drain_timer;
+	int namespace_lock; /* see lock_namespace() */
 	bool routing; /* policy routing was added */
 	bool made_run_dir;
 	bool draining; /* takes no new connections */

@@ -78,8 +78,8 @@ static int lock_pin_dir(struct intercept *intercept, char *error)
 	if (flock(intercept->pin_dir_fd, LOCK_EX | LOCK_NB) < 0) {
 		intercept->made_pin_dir = false; /* it is the other's */
 		snprintf(error, INTERCEPT_ERROR_MAX,
-			 "%s: in use by another sluiced: stop it, or give this one its own --pin-dir "
-			 "and --run-dir",
+			 "%s: in use by another sluiced: stop it, or give this one its own "
+			 "--pin-dir",
 			 dir);
 		return -EBUSY;
 	}

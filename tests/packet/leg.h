@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Real connections of this namespace that the packets of a test belong to.
+ * Both ends are on the loopback interface, which owns CLIENT and REMOTE here;
+ * the remote's end plays the LAN leg.
+ */
+#ifndef TESTS_LEG_H
+#define TESTS_LEG_H
+
+#include <stdbool.h>
+
+struct leg {
+	int listener; /* on REMOTE, SERVICE_PORT */
+	int client; /* from CLIENT, CLIENT_PORT */
+	int remote;
+};
+
+/* Gives the loopback interface the addresses. */
+void leg_addresses(void);
+
+/* Opens a connection of the family. */
+struct leg leg_open(bool ipv6);
+
+/* Closes it, the remote's end first: that end is then in TIME_WAIT. */
+void leg_close(struct leg *leg);
+
+#endif
