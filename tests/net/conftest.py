@@ -91,7 +91,7 @@ def gateway(net, mode, request):
     sluice = daemon.Gateway(net, engine, intercept, request.config.option.straight)
     try:
         yield sluice
-        net.close_sockets()
+        net.tidy(keep)
         sluice.finish()
     finally:
         request.node.sluiced_said = sluice.output()

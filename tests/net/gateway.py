@@ -57,7 +57,7 @@ class Gateway:
     def configure(self, *sections, **settings):
         """Writes the configuration file: settings of the top level, then sections."""
         top = {"workers": 2, "engine": self.engine, "intercept": self.intercept,
-               "drain_timeout": "10s", **settings}
+               "drain_timeout": "5s", **settings}
         if top["intercept"] == "tc":
             del top["intercept"]
         lists = {key: top.pop(key, default)
@@ -86,6 +86,7 @@ class Gateway:
             notify.setblocking(False)
             self.process = self.namespace.spawn(*self.command(),
                                                 env={**os.environ, "NOTIFY_SOCKET": path})
+            self.namespace.processes.remove(self.process)  # it outlives what the test started
 
             def ready():
                 assert self.process.running(), \

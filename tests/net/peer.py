@@ -86,6 +86,31 @@ def send_stream(sock, stream, shut=True):
         sock.shutdown(socket.SHUT_WR)
 
 
+def carry(sender, reader, size):
+    """So many bytes cross, none changed."""
+    stream, digest = Stream(size), hashlib.sha256()
+    sending = Task(send_stream, sender, stream, False)
+    while size:
+        part = reader.recv(min(size, 1 << 20))
+        assert part, f"closed with {size} bytes to come"
+        digest.update(part)
+        size -= len(part)
+    sending.result()
+    assert digest.hexdigest() == stream.digest()
+
+
+def finished_remote_slow_client(net, family, port=5000):
+    """A client that has said all and read nothing, and a remote that has answered
+    and closed: all the rest is with the gateway. (client's socket, the answer)."""
+    stream = Stream(96 << 10)
+    near, far = net.connection(family, port, SO_RCVBUF=8192)
+    near.shutdown(socket.SHUT_WR)
+    assert far.recv(1) == b""
+    send_stream(far, stream)
+    far.close()
+    return near, stream
+
+
 def receive_digest(sock):
     """(bytes, sha256) of everything up to the peer's FIN."""
     digest, size = hashlib.sha256(), 0

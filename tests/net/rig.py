@@ -27,6 +27,7 @@ from dataclasses import dataclass
 CLONE_NEWNET = 0x40000000
 BPFFS_MAGIC = 0xCAFE4A11
 BPFFS = "/sys/fs/bpf"
+GREETING = b"is anybody there?"
 SOCKET_TIMEOUT = 20  # seconds; a test that waits longer for a peer has failed
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -178,6 +179,7 @@ class Namespace:
         self.name = name
         self.directory = directory
         self.processes = []
+        self.started = 0  # processes, for the names of their logs
         self.sockets = []
         self._homes = []
         run("ip", "netns", "add", name)
@@ -229,7 +231,8 @@ class Namespace:
     def spawn(self, *argv, **kwargs):
         """Starts a program; ended with the test. nsenter execs it, so the pid is its own."""
         name = os.path.basename(str(argv[0]))
-        log = os.path.join(self.directory, f"{self.name}-{name}-{len(self.processes)}.log")
+        self.started += 1
+        log = os.path.join(self.directory, f"{self.name}-{name}-{self.started}.log")
         process = Process(self.command(*argv), log, **kwargs)
         self.processes.append(process)
         return process
@@ -332,7 +335,7 @@ def receive_all(sock):
     return b"".join(iter(lambda: sock.recv(1 << 20), b""))
 
 
-def echo(near, far, text=b"is anybody there?"):
+def echo(near, far, text=GREETING):
     """Bytes cross a connection both ways."""
     near.sendall(text)
     assert receive(far, len(text)) == text
@@ -441,6 +444,18 @@ class Network:
                                f"rule add pref {number} from {f.vlan_client} lookup {number}",
                                family=f)
                 stack.callback(self.client.ip, f"rule del pref {number}", family=f)
+            yield
+
+    @contextlib.contextmanager
+    def small_wan_mtu(self, mtu=1300):
+        """The wan takes at most mtu bytes a packet on its way to the remote."""
+        with contextlib.ExitStack() as stack:
+            for f in FAMILIES:
+                self.wan.ip(f"route add {f.remote} dev east mtu lock {mtu}")
+                stack.callback(self.wan.ip, f"route del {f.remote}", family=f)
+                # what the senders learn of the path must not outlive it
+                for namespace in self.gateway, self.client:
+                    stack.callback(namespace.ip, "route flush cache", family=f)
             yield
 
     @contextlib.contextmanager

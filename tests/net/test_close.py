@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 """How connections end: every way a peer can end its side is what the other side sees."""
+import itertools
 import socket
 import subprocess
 import time
@@ -167,48 +168,55 @@ def test_a_close_with_unread_data_is_a_reset(net, gateway, family):
 
 # ---- the same port again ----
 
-@pytest.mark.stealing
+source_ports = itertools.count(40000)  # a port of its own for each test: some are kept for a minute
+
+
+def close_in_order(first, second):
+    """Both sides finish, and first keeps the connection in TIME_WAIT."""
+    first.shutdown(socket.SHUT_WR)
+    assert receive_all(second) == b""
+    second.close()
+    assert receive_all(first) == b""
+    first.close()
+
+
+def connect_and_close(net, listener, family, port, first):
+    """A connection from a source port that first closes; whom the remote saw."""
+    near = net.client.connect(family, family.remote, 5000, source=(family.client, port),
+                              timeout=8)
+    far, peer = listener.accept()
+    far.settimeout(SOCKET_TIMEOUT)
+    echo(near, far)
+    close_in_order(*((near, far) if first == "client" else (far, near)))
+    return peer
+
+
 @pytest.mark.parametrize("source", ["gateway", "client"])
 @pytest.mark.parametrize("first", ["client", "remote"])
 def test_a_client_may_use_its_port_again(net, gateway, family, source, first):
     """Connections from one source port, one right after the other."""
     gateway.start(serve(5000, source=source))
-    reuse_a_port(net, gateway, family, first)
-
-
-@pytest.mark.parametrize("first", ["client", "remote"])
-def test_a_port_may_be_used_again_straight_through(net, gateway, family, first):
-    gateway.start()
-    reuse_a_port(net, None, family, first)
-
-
-def reuse_a_port(net, gateway, family, first):
-    # Who closes first keeps the port for a minute; Linux lets a client have it
-    # back after a second when asked to.
-    net.client.sysctl(ipv4__tcp_tw_reuse=1)
-
-    def connect():
-        try:
-            return net.client.connect(family, family.remote, 5000, source=(family.client, 40000))
-        except OSError as error:
-            if error.errno == 99:  # EADDRNOTAVAIL: not yet
-                return None
-            raise
-
-    with net.remote.listen(family, family.remote, 5000) as listener:
+    port = next(source_ports)
+    with net.remote.listen(family, family.remote, 5000) as listener, gateway.counting(joined=4):
         for _ in range(4):
-            near = wait_for(connect, "the client's kernel lets the port be used again")
-            far, peer = listener.accept()
-            far.settimeout(SOCKET_TIMEOUT)
-            echo(near, far)
-            if gateway and peer[0] != family.client:
-                assert gateway.took(far, family)
-            one, other = (near, far) if first == "client" else (far, near)
-            one.shutdown(socket.SHUT_WR)
-            assert receive_all(other) == b""
-            other.close()
-            assert receive_all(one) == b""
-            one.close()
+            connect_and_close(net, listener, family, port, first)
+
+
+@pytest.mark.stealing
+@pytest.mark.parametrize("first", ["client", "remote"])
+@pytest.mark.parametrize("how", ["stopped", "entry-removed"])
+def test_a_client_may_use_its_port_again_when_it_is_not_taken(net, gateway, family, first, how):
+    """What the gateway remembers of a flow that ended is not in the way of forwarding."""
+    gateway.start(serve(5000))
+    port = next(source_ports)
+    with net.remote.listen(family, family.remote, 5000) as listener:
+        assert connect_and_close(net, listener, family, port, first)[0] == family.wan
+        if how == "stopped":
+            gateway.expect_exit = True
+            assert gateway.stop() == 0
+        else:
+            gateway.sluice("del", family.remote)
+        assert connect_and_close(net, listener, family, port, first)[0] == family.client
 
 
 # ---- what else a connection can say ----

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0
 """Which connections are taken and which are forwarded, and the tables that say so."""
+import contextlib
 import json
 import socket
 
 import pytest
 
 from gateway import serve
-from rig import FAMILIES, IPV4, SOCKET_TIMEOUT, Capture, echo, receive, run, wait_for
+from peer import carry, finished_remote_slow_client, receive_digest
+from rig import IPV4, SOCKET_TIMEOUT, echo, reset, run, wait_for
 
 
 def accept(listener):
@@ -60,8 +62,7 @@ def test_a_flow_older_than_its_entry_goes_on_untouched(net, gateway, family):
     gateway.sluice("add", family.remote, "5000")
     with gateway.counting(older_flow=(1,)):
         echo(near, far)
-        near.sendall(bytes(1 << 20))
-        assert len(receive(far, 1 << 20)) == 1 << 20
+        carry(near, far, 1 << 20)
     fresh, remote = net.connection(family, 5000)
     assert gateway.took(remote, family)
     echo(fresh, remote)
@@ -86,6 +87,19 @@ def test_an_entry_removed_leaves_its_running_flows(net, gateway, family, what):
     far.close()
     wait_for(lambda: not [p for p in gateway.show("ports")["ports"]
                           if p["address"] == family.remote], "the entry goes with its last flow")
+
+
+@pytest.mark.stealing
+def test_an_entry_removed_keeps_what_a_slow_client_has_not_taken_yet(net, gateway, family):
+    """The remote has finished, the client reads later, the entry goes in between."""
+    gateway.start(serve(5000))
+    near, stream = finished_remote_slow_client(net, family)
+    gateway.sluice("del", family.remote)
+    with contextlib.suppress(AssertionError):  # it may well stay until the client has it all
+        wait_for(lambda: not [p for p in gateway.show("ports")["ports"]
+                              if p["address"] == family.remote], "the entry goes", 2)
+    near.settimeout(8)
+    assert receive_digest(near) == (stream.size, stream.digest())
 
 
 @pytest.mark.stealing
@@ -152,8 +166,7 @@ def test_a_vlan_on_the_lan_interface_is_served_by_its_parent(net, gateway, famil
             for source in family.vlan_client, family.client:
                 near = net.client.connect(family, family.remote, 5000, source=(source, 0))
                 far = accept(listener)
-                near.sendall(bytes(4 << 20))
-                assert len(receive(far, 4 << 20)) == 4 << 20
+                carry(near, far, 4 << 20)
                 echo(near, far)
                 if not gateway.straight:
                     assert far.getpeername()[0] == family.wan
@@ -168,6 +181,11 @@ def test_an_interface_attached_later_is_served_and_detached_is_not(net, gateway,
     gateway.sluice("attach", "lan0")
     near, far = net.connection(family, 5000)
     assert gateway.took(far, family)
+    done = gateway.sluice("detach", "lan0", check=False)
+    assert done.returncode == 1, "a flow is running there, which detaching would break"
+    echo(near, far)
+    reset(near)
+    wait_for(lambda: not gateway.flows(), "the flow ends")
     gateway.sluice("detach", "lan0")
     fresh, remote = net.connection(family, 5000)
     assert remote.getpeername()[0] == family.client

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from gateway import serve
-from peer import parse_proxy_v2
+from peer import carry, parse_proxy_v2
 from rig import Capture, echo, receive, receive_all, wait_for
 
 pytestmark = pytest.mark.stealing
@@ -40,8 +40,7 @@ def test_flow_control_is_the_algorithm_of_the_wan_leg(net, gateway, family, algo
 def test_rate_paces_the_wan_leg(net, gateway, family):
     gateway.start(serve(5000, rate="50mbit"))
     near, far = net.connection(family, 5000)
-    near.sendall(bytes(4 * MIB))
-    assert len(receive(far, 4 * MIB)) == 4 * MIB
+    carry(near, far, 4 * MIB)
     line = wan_leg(net, family)
     rate = int(re.search(r"pacing_rate (\d+)bps(?:/(\d+)bps)?", line)[1])
     assert 0 < rate <= 50_000_000, line
@@ -99,8 +98,7 @@ def test_source_client_shows_the_remote_the_client(net, gateway, family):
         for _ in range(3):
             near, far = net.connection(family, 5000)
             assert far.getpeername()[:2] == near.getsockname()[:2]
-            near.sendall(bytes(4 * MIB))
-            assert len(receive(far, 4 * MIB)) == 4 * MIB
+            carry(near, far, 4 * MIB)
             echo(near, far)
             near.close()
             assert receive_all(far) == b""

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from gateway import serve
-from peer import (Stream, Task, file_digest, receive_digest, send_stream, send_until_stuck)
+from peer import (Stream, Task, carry, file_digest, receive_digest, send_stream, send_until_stuck)
 from rig import FAMILIES, receive_all, resident_bytes, socket_bytes, wait_for
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
@@ -275,3 +275,13 @@ def test_a_path_with_a_smaller_mtu_on_the_lan_is_adapted_to(net, nginx, digests,
         inner.run("curl", "--silent", "--show-error", "--fail", "--globoff", "--max-time", "30",
                   "-o", tmp_path / "got", f"http://{family.host(family.remote)}/10MiB")
     assert file_digest(tmp_path / "got") == digests["10MiB"]
+
+
+@pytest.mark.parametrize("source", ["gateway", "client"])
+def test_a_path_with_a_smaller_mtu_on_the_wan_is_adapted_to(net, gateway, family, source):
+    """The ICMP error reaches the WAN leg, also when the leg has the client's address."""
+    gateway.start(serve(5000, source=source))
+    with net.small_wan_mtu(1300), gateway.counting(joined=1):
+        near, far = net.connection(family, 5000)
+        carry(near, far, 10 * MIB)
+        carry(far, near, 10 * MIB)
