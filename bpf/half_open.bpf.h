@@ -46,6 +46,21 @@ static __always_inline bool half_open_same(const struct half_open_value *known,
 	return known->isn == packet->seq && age < (__s64)HALF_OPEN_STALE_NS;
 }
 
+/* The SYN goes on without us: the relay, should it come back, must find that it
+ * is not its own any more. */
+static __always_inline void half_open_give_up(const struct half_open_value *known,
+					      const struct packet *packet)
+{
+	__u32 bucket = known->client_bucket;
+	__u64 *in_bucket;
+
+	if (bpf_map_delete_elem(&half_open, &packet->tuple))
+		return;
+	in_bucket = bpf_map_lookup_elem(&half_open_by_client, &bucket);
+	if (in_bucket)
+		__sync_fetch_and_add(in_bucket, -1);
+}
+
 /* Enters the SYN into half_open within both budgets. */
 static __always_inline enum take_result half_open_enter(const struct packet *packet,
 							struct half_open_value *value)

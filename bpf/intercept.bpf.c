@@ -267,6 +267,8 @@ static __always_inline int fresh_syn(struct __sk_buff *skb, const struct packet 
 
 	if (known && serves && half_open_same(known, packet, now))
 		return known_syn(skb, packet, port, relay);
+	if (known && !serves)
+		half_open_give_up(known, packet);
 	if (!accepting || port->flags & PORT_DRAINING) {
 		count(draining);
 		return pass();

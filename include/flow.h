@@ -16,6 +16,7 @@
 	X(FLOW_OPEN, "open", "both directions carry bytes")                              \
 	X(FLOW_UP_CLOSED, "up-closed", "the client has finished sending")                \
 	X(FLOW_DOWN_CLOSED, "down-closed", "the remote has finished sending")            \
+	X(FLOW_CLOSING, "closing", "both have finished, the last bytes are on their way")    \
 	X(FLOW_ENDED, "ended", "both legs are gone")
 
 /* X(CONSTANT, "code", description): who or what ended a flow. */

@@ -21,6 +21,7 @@
 #include "log.h"
 #include "privileges.h"
 #include "routing.h"
+#include "time_wait.h"
 
 /* How often draining entries and unused parameters are looked for. */
 #define SWEEP_US 500000ULL
@@ -64,11 +65,41 @@ static const char *relay_user(const struct gateway_config *config)
 	return getpwnam("sluice") ? "sluice" : "nobody";
 }
 
+/* A leg whose remote's packets are forwarded from now on. */
+static bool is_old_leg(const uint8_t address[16], uint16_t port_number, const void *context)
+{
+	const struct gateway *gateway = context;
+	const struct proxy_entry *proxy;
+	const struct port_entry *port;
+
+	if (gateway->draining)
+		return true;
+	proxy = registry_find_proxy(gateway->registry, address);
+	if (!proxy) /* it may have come by a next-hop entry */
+		return registry_nexthop_count(gateway->registry) == 0;
+	port = registry_find_port(proxy, port_number);
+	return !port || port_is_draining(port);
+}
+
+static void remove_old_legs(struct gateway *gateway)
+{
+	uint64_t removals = registry_removals(gateway->registry);
+	int result;
+
+	if (!gateway->draining && removals == gateway->removals)
+		return;
+	gateway->removals = removals;
+	result = time_wait_remove(is_old_leg, gateway);
+	if (result)
+		log_debug("old legs in TIME_WAIT stay: %s", strerror(-result));
+}
+
 static int on_sweep(sd_event_source *source, uint64_t now_us, void *context)
 {
 	struct gateway *gateway = context;
 
 	registry_sweep(gateway->registry);
+	remove_old_legs(gateway);
 	if (supervisor_flows(gateway->supervisor) == 0)
 		intercept_detach_unwanted(gateway->intercept);
 	if (gateway->stopping && supervisor_flows(gateway->supervisor) == 0)
@@ -99,6 +130,7 @@ static int on_terminate(sd_event_source *source, const struct signalfd_siginfo *
 		return sd_event_exit(gateway->event, 0);
 	gateway->stopping = true;
 	gateway_drain(gateway);
+	supervisor_let_go(gateway->supervisor);
 	sd_notify(0, "STOPPING=1");
 	if (supervisor_flows(gateway->supervisor) == 0)
 		return sd_event_exit(gateway->event, 0);
@@ -339,7 +371,11 @@ void gateway_free(struct gateway *gateway)
 	 * the program that finds their packets. */
 	if (gateway->intercept && !gateway->draining)
 		intercept_set_accepting(gateway->intercept, false);
-	supervisor_free(gateway->supervisor);
+	if (gateway->supervisor) {
+		supervisor_free(gateway->supervisor);
+		gateway->draining = true;
+		remove_old_legs(gateway);
+	}
 	control_server_free(gateway->control);
 	registry_free(gateway->registry);
 	intercept_free(gateway->intercept);

@@ -39,6 +39,7 @@ struct gateway {
 	bool made_run_dir;
 	bool draining; /* takes no new connections */
 	bool stopping; /* exits when the last flow has ended */
+	uint64_t removals; /* of registry entries, when old legs were looked for last */
 	uint64_t started_us; /* CLOCK_MONOTONIC */
 };
 

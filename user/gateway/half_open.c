@@ -22,8 +22,9 @@
  * default); this is for when it does not. */
 #define CONNECT_DEADLINE_NS (180 * 1000000000ULL)
 
-/* How long a connected WAN leg waits for the client's part of the handshake. */
-#define JOIN_DEADLINE_NS (30 * 1000000000ULL)
+/* How long a connected WAN leg waits for the client's part of the handshake:
+ * the kernel sends its SYN+ACK four times in this time. */
+#define JOIN_DEADLINE_NS (10 * 1000000000ULL)
 
 static int packet_socket(uint32_t mark)
 {
@@ -169,18 +170,14 @@ static void connect_failed(struct relay_flow *flow)
 	flow_end(flow, FLOW_END_UNREACHABLE);
 }
 
-/* Puts the entry back that a flow of the same tuple, just ended, took away
- * while this SYN was on its way through the ring buffer. */
-static void ensure_entered(struct relay *relay, const struct syn_event *syn)
+/* True when the SYN is still this relay's: BPF lets a SYN go, and removes its
+ * entry, when the relay was asleep for too long. */
+static bool is_entered(struct relay *relay, const struct syn_event *syn)
 {
-	struct half_open_value value = { .since_ns = relay->now_ns,
-					 .isn = syn->isn,
-					 .relay = relay->setup.index,
-					 .client_bucket = syn->client_bucket };
+	struct half_open_value value;
 
-	if (bpf_map_update_elem(relay->setup.half_open_map, &syn->tuple, &value, BPF_NOEXIST) == 0)
-		__atomic_add_fetch(&relay->setup.half_open_by_client[syn->client_bucket], 1,
-				   __ATOMIC_RELAXED);
+	return bpf_map_lookup_elem(relay->setup.half_open_map, &syn->tuple, &value) == 0 &&
+	       value.isn == syn->isn && value.relay == relay->setup.index;
 }
 
 /* Gives a connection's place in the tables and budgets back. */
@@ -189,7 +186,10 @@ static void remove_entry(struct relay *relay, const struct syn_event *syn)
 	uint64_t *in_bucket = &relay->setup.half_open_by_client[syn->client_bucket];
 	uint64_t count = __atomic_load_n(in_bucket, __ATOMIC_RELAXED);
 
-	bpf_map_delete_elem(relay->setup.half_open_map, &syn->tuple);
+	/* Gone, or passed on to a newer SYN, with its place. */
+	if (!is_entered(relay, syn) ||
+	    bpf_map_delete_elem(relay->setup.half_open_map, &syn->tuple) < 0)
+		return;
 	while (count > 0 && !__atomic_compare_exchange_n(in_bucket, &count, count - 1, false,
 							 __ATOMIC_RELAXED, __ATOMIC_RELAXED))
 		;
@@ -206,8 +206,6 @@ static bool known_already(struct relay *relay, const struct syn_event *syn)
 	if (known->syn->isn == syn->isn)
 		return true;
 	relay_count(&relay->setup.shared->counters.superseded, 1);
-	/* BPF has passed the entry and its budget on to the new SYN. */
-	list_remove(&known->hash_link);
 	flow_end(known, FLOW_END_ABANDONED);
 	return false;
 }
@@ -218,7 +216,7 @@ void half_open_syn(struct relay *relay, const struct syn_event *syn)
 	int fd;
 
 	relay_count(&relay->setup.shared->counters.syns, 1);
-	if (known_already(relay, syn))
+	if (known_already(relay, syn) || !is_entered(relay, syn))
 		return;
 	flow = flow_new(relay, syn);
 	if (!flow) { /* the client's next SYN finds us, or not, in a better state */
@@ -226,7 +224,6 @@ void half_open_syn(struct relay *relay, const struct syn_event *syn)
 		return;
 	}
 	list_append(hash_bucket(relay, &flow->tuple), &flow->hash_link);
-	ensure_entered(relay, syn);
 	flow->deadline_ns = relay->now_ns + CONNECT_DEADLINE_NS;
 	if (bpf_map_lookup_elem(relay->setup.param_map, &flow->port.params_id, &flow->params)) {
 		forward_instead(flow); /* withdrawn this moment */
@@ -350,12 +347,10 @@ void half_open_check(struct relay_flow *flow)
 		flow_end(flow, FLOW_END_ABANDONED);
 }
 
-void half_open_stop(struct relay_flow *flow)
+void half_open_let_go(struct relay_flow *flow)
 {
 	if (flow->state == FLOW_CONNECTING && flow->syn->held)
 		forward_instead(flow);
-	else
-		flow_end(flow, FLOW_END_SHUTDOWN);
 }
 
 void half_open_leave(struct relay_flow *flow)

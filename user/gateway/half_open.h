@@ -25,8 +25,9 @@ void half_open_progress(struct relay_flow *flow);
 /* Looks at the deadline of a flow that is not joined yet. */
 void half_open_check(struct relay_flow *flow);
 
-/* The gateway stops: the client's SYN is forwarded if it is still held. */
-void half_open_stop(struct relay_flow *flow);
+/* The gateway stops: the client's SYN is forwarded if it is still held, and the
+ * flow ended; otherwise nothing happens. */
+void half_open_let_go(struct relay_flow *flow);
 
 /* Takes the flow out of the half-open tables, if it is in them. */
 void half_open_leave(struct relay_flow *flow);

@@ -25,6 +25,7 @@ struct registry {
 	uint32_t *free_ids; /* stack of unused port numbers */
 	uint32_t free_count;
 	uint64_t generation;
+	uint64_t removals;
 	bool draining; /* some entry is */
 };
 
@@ -220,6 +221,7 @@ static void remove_port(struct registry *registry, struct port_entry *port)
 	registry->by_id[port->value.port_id] = NULL;
 	registry->free_ids[registry->free_count++] = port->value.port_id;
 	registry->port_count--;
+	registry->removals++;
 	proxy->port_count--;
 	free(port);
 	if (proxy->port_count == 0)
@@ -533,6 +535,16 @@ size_t registry_proxy_count(const struct registry *registry)
 size_t registry_port_count(const struct registry *registry)
 {
 	return registry->port_count;
+}
+
+uint32_t registry_nexthop_count(const struct registry *registry)
+{
+	return registry->nexthop_count;
+}
+
+uint64_t registry_removals(const struct registry *registry)
+{
+	return registry->removals;
 }
 
 size_t registry_params_count(const struct registry *registry)

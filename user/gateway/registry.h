@@ -113,6 +113,10 @@ void registry_each_params(const struct registry *registry,
 
 size_t registry_proxy_count(const struct registry *registry);
 size_t registry_port_count(const struct registry *registry);
+uint32_t registry_nexthop_count(const struct registry *registry);
+
+/* How many port entries have been removed since the start. */
+uint64_t registry_removals(const struct registry *registry);
 size_t registry_params_count(const struct registry *registry);
 
 static inline bool port_is_draining(const struct port_entry *port)

@@ -111,6 +111,20 @@ static void continue_listing(struct relay *relay)
 	}
 }
 
+/* Held SYNs are forwarded: nobody waits for connections that are not up. */
+static void let_go(struct relay *relay)
+{
+	struct list *link = relay->flows.next;
+
+	ring_buffer__consume(relay->ring); /* SYNs taken until this moment */
+	while (link != &relay->flows) {
+		struct relay_flow *flow = list_entry(link, struct relay_flow, link);
+
+		link = link->next;
+		half_open_let_go(flow);
+	}
+}
+
 static void channel_ready(struct watch *watch, uint32_t events)
 {
 	struct relay *relay = list_entry(watch, struct relay, channel_watch);
@@ -125,6 +139,8 @@ static void channel_ready(struct watch *watch, uint32_t events)
 		relay->stopping = true; /* told to, or main is gone */
 		return;
 	}
+	if (header.type == CHANNEL_LET_GO)
+		let_go(relay);
 	if (header.type == CHANNEL_LIST) {
 		relay->listing = relay->flows.next;
 		relay->listing_cookie = header.cookie;
@@ -144,6 +160,8 @@ static void sweep(struct relay *relay)
 		link = link->next;
 		if (flow->state == FLOW_CONNECTING || flow->state == FLOW_JOINING)
 			half_open_check(flow);
+		else if (flow->state == FLOW_CLOSING)
+			splice_engine_run(flow);
 		else if (limit_ns && relay->now_ns - flow->active_ns >= limit_ns)
 			flow_end(flow, FLOW_END_IDLE);
 	}
@@ -267,19 +285,13 @@ static bool bind_life_to_main(pid_t main_pid)
 	return getppid() == main_pid;
 }
 
-/* Ends what is left: held SYNs are forwarded, joined flows reset. */
+/* Ends what is left: held SYNs are forwarded, everything else is reset. */
 static void stop(struct relay *relay)
 {
 	__atomic_store_n(&relay->setup.state->heartbeat_ns, 0, __ATOMIC_RELAXED);
-	ring_buffer__consume(relay->ring); /* SYNs taken until this moment */
-	while (!list_empty(&relay->flows)) {
-		struct relay_flow *flow = list_entry(relay->flows.next, struct relay_flow, link);
-
-		if (flow->state == FLOW_CONNECTING || flow->state == FLOW_JOINING)
-			half_open_stop(flow);
-		else
-			flow_end(flow, FLOW_END_SHUTDOWN);
-	}
+	let_go(relay);
+	while (!list_empty(&relay->flows))
+		flow_end(list_entry(relay->flows.next, struct relay_flow, link), FLOW_END_SHUTDOWN);
 	free_ended(relay);
 	pipe_pool_free(&relay->pipes);
 	half_open_free(relay);

@@ -82,17 +82,13 @@ int leg_open(struct leg *leg, int fd)
 			   EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET, &leg->watch);
 }
 
-/* Closes a leg. All legs carry SO_LINGER {1,0}, so that the kernel resets them
- * if this process dies; an orderly close must take that off first. */
-static void leg_close(struct leg *leg, bool orderly)
+/* All legs carry SO_LINGER {1,0}: whatever is not acknowledged yet makes this a
+ * reset, and so does the death of this process. A leg that is done (see
+ * splice_engine.c) has nothing left to reset. */
+static void leg_close(struct leg *leg)
 {
-	static const struct linger off = { .l_onoff = 0 };
-
-	if (leg->fd < 0)
-		return;
-	if (orderly)
-		setsockopt(leg->fd, SOL_SOCKET, SO_LINGER, &off, sizeof(off));
-	close(leg->fd);
+	if (leg->fd >= 0)
+		close(leg->fd);
 	leg->fd = -1;
 }
 
@@ -161,8 +157,8 @@ void flow_end(struct relay_flow *flow, enum flow_end end)
 	if (flow->state == FLOW_ENDED)
 		return;
 	half_open_leave(flow);
-	leg_close(&flow->lan, end == FLOW_END_CLOSED);
-	leg_close(&flow->wan, end == FLOW_END_CLOSED);
+	leg_close(&flow->lan);
+	leg_close(&flow->wan);
 	direction_release(relay, &flow->up);
 	direction_release(relay, &flow->down);
 	flow->state = FLOW_ENDED;

@@ -64,8 +64,8 @@ struct relay_flow *flow_new(struct relay *relay, const struct syn_event *syn);
 int leg_open(struct leg *leg, int fd);
 
 /*
- * Ends a flow. FLOW_END_CLOSED closes both legs in order, everything else
- * resets them: no peer can take a cut stream for a whole one. The flow is
+ * Ends a flow and closes its legs, which resets those that are not done: no
+ * peer can take a cut stream for a whole one. The flow is
  * freed when the relay's turn is over; its state is FLOW_ENDED until then.
  */
 void flow_end(struct relay_flow *flow, enum flow_end end);

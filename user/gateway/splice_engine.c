@@ -4,6 +4,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 /* Bytes one direction may move before other flows have their turn. */
@@ -161,6 +163,15 @@ static enum flow_end end_of_leg(const struct relay_flow *flow, const struct leg 
 	}
 }
 
+/* True when the peer has acknowledged all, its FIN's answer included (the
+ * kernel counts a FIN as a byte). */
+static bool leg_is_done(const struct leg *leg)
+{
+	int queued = 0;
+
+	return ioctl(leg->fd, SIOCOUTQ, &queued) < 0 || queued == 0;
+}
+
 /* Runs one direction for a turn's share. False when the flow has ended. */
 static bool run_direction(struct relay_flow *flow, struct direction *direction, bool *more)
 {
@@ -216,7 +227,12 @@ void splice_engine_run(struct relay_flow *flow)
 	if (!run_direction(flow, &flow->up, &more) || !run_direction(flow, &flow->down, &more))
 		return;
 	if (flow->up.shut && flow->down.shut) {
-		flow_end(flow, FLOW_END_CLOSED);
+		/* Both streams are with the kernel, but a flow is not over before its
+		 * peers have them: until then packets must find the legs. The kernel
+		 * wakes us when a FIN is acknowledged. */
+		flow->state = FLOW_CLOSING;
+		if (leg_is_done(&flow->lan) && leg_is_done(&flow->wan))
+			flow_end(flow, FLOW_END_CLOSED);
 		return;
 	}
 	if (flow->up.shut)

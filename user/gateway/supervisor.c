@@ -219,6 +219,16 @@ static void reap(struct relay_process *relay, uint64_t deadline_us)
 	}
 }
 
+void supervisor_let_go(struct supervisor *supervisor)
+{
+	static const struct channel_header let_go = { .type = CHANNEL_LET_GO };
+
+	for (unsigned i = 0; i < supervisor->options.relays; i++)
+		if (supervisor->relays[i].phase == RELAY_SERVING)
+			send(supervisor->relays[i].channel, &let_go, sizeof(let_go),
+			     MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
 void supervisor_free(struct supervisor *supervisor)
 {
 	static const struct channel_header stop = { .type = CHANNEL_STOP };

@@ -36,6 +36,9 @@ int supervisor_new(const struct supervisor_options *options, struct supervisor *
  * kills those that do not, and frees everything. */
 void supervisor_free(struct supervisor *supervisor);
 
+/* Tells all relays to forward the SYNs they hold. */
+void supervisor_let_go(struct supervisor *supervisor);
+
 unsigned supervisor_relay_count(const struct supervisor *supervisor);
 
 struct relay_report {
