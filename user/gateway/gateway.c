@@ -47,24 +47,6 @@ static void nexthop_changed(uint32_t count, void *context)
 	intercept_set_nexthop_entries(gateway->intercept, count);
 }
 
-static unsigned relay_count(const struct gateway_config *config)
-{
-	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-
-	if (config->workers)
-		return config->workers;
-	if (cpus < 1)
-		return 1;
-	return cpus > SLUICE_MAX_RELAYS ? SLUICE_MAX_RELAYS : (unsigned)cpus;
-}
-
-static const char *relay_user(const struct gateway_config *config)
-{
-	if (config->user && config->user[0])
-		return config->user;
-	return getpwnam("sluice") ? "sluice" : "nobody";
-}
-
 /* A leg whose remote's packets are forwarded from now on. */
 static bool is_old_leg(const uint8_t address[16], uint16_t port_number, const void *context)
 {
@@ -184,6 +166,24 @@ static int add_signals(struct gateway *gateway)
 	return result < 0 ? result : 0;
 }
 
+unsigned gateway_relay_count(const struct gateway_config *config)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (config->workers)
+		return config->workers;
+	if (cpus < 1)
+		return 1;
+	return cpus > SLUICE_MAX_RELAYS ? SLUICE_MAX_RELAYS : (unsigned)cpus;
+}
+
+const char *gateway_relay_user(const struct gateway_config *config)
+{
+	if (config->user && config->user[0])
+		return config->user;
+	return getpwnam("sluice") ? "sluice" : "nobody";
+}
+
 /* A flow is two descriptors. */
 static void raise_limits(void)
 {
@@ -237,7 +237,7 @@ static int start_tables(struct gateway *gateway, char *error)
 {
 	const struct gateway_config *config = gateway->config;
 	struct intercept_options options = { .pin_dir = gateway->options.pin_dir,
-					     .relays = relay_count(config),
+					     .relays = gateway_relay_count(config),
 					     .max_proxies = config->max_proxies,
 					     .max_ports = config->max_ports,
 					     .half_open = config->half_open,
@@ -267,9 +267,9 @@ static int start_relays(struct gateway *gateway, char *error)
 {
 	struct supervisor_options options = { .event = gateway->event,
 					      .intercept = gateway->intercept,
-					      .relays = relay_count(gateway->config),
+					      .relays = gateway_relay_count(gateway->config),
 					      .max_ports = gateway->config->max_ports,
-					      .user = relay_user(gateway->config),
+					      .user = gateway_relay_user(gateway->config),
 					      .all_serving = on_all_serving,
 					      .context = gateway };
 	int result = supervisor_new(&options, &gateway->supervisor);
@@ -395,91 +395,4 @@ void gateway_drain(struct gateway *gateway)
 {
 	gateway->draining = true;
 	intercept_set_accepting(gateway->intercept, false);
-}
-
-/* Attaches to what is new in the configuration. An interface that cannot be
- * attached makes the whole reload fail, before anything else is changed. */
-static int attach_new(struct gateway *gateway, const struct gateway_config *config, char *error)
-{
-	const struct list *attached = intercept_interfaces(gateway->intercept);
-	char ignored[INTERCEPT_ERROR_MAX];
-	size_t new = 0;
-	int result = 0;
-
-	for (int side = SIDE_LAN; side <= SIDE_WAN && !result; side++) {
-		size_t count = side == SIDE_LAN ? config->lan_count : config->wan_count;
-
-		for (size_t i = 0; i < count && !result; i++) {
-			const char *dev = side == SIDE_LAN ? config->lan[i] : config->wan[i];
-
-			if (intercept_find(gateway->intercept, dev))
-				continue;
-			result = intercept_attach(gateway->intercept, dev,
-						  (enum intercept_side)side, error);
-			new += !result;
-		}
-	}
-	for (; result && new > 0; new --) /* new ones are at the end of the list */
-		intercept_detach(
-			gateway->intercept,
-			list_entry(attached->previous, struct intercept_interface, link)->dev,
-			ignored);
-	return result;
-}
-
-/* Interfaces that the configuration no longer names are left when no flow
- * runs; those that it names (again) stay. */
-static void note_wanted(struct gateway *gateway, const struct gateway_config *config)
-{
-	const struct gateway_config *before = gateway->config;
-
-	for (size_t i = 0; i < before->lan_count; i++)
-		intercept_set_wanted(gateway->intercept, before->lan[i], false);
-	for (size_t i = 0; i < before->wan_count; i++)
-		intercept_set_wanted(gateway->intercept, before->wan[i], false);
-	for (size_t i = 0; i < config->lan_count; i++)
-		intercept_set_wanted(gateway->intercept, config->lan[i], true);
-	for (size_t i = 0; i < config->wan_count; i++)
-		intercept_set_wanted(gateway->intercept, config->wan[i], true);
-}
-
-static void note_restart(const struct gateway_config *old, const struct gateway_config *new)
-{
-	if (relay_count(old) != relay_count(new) || old->engine != new->engine ||
-	    old->max_proxies != new->max_proxies || old->max_ports != new->max_ports ||
-	    old->half_open != new->half_open ||
-	    old->half_open_per_client != new->half_open_per_client ||
-	    strcmp(relay_user(old), relay_user(new)) != 0)
-		log_notice("workers, user, engine, max-* and half-open* take effect at the next "
-			   "start");
-}
-
-int gateway_reload(struct gateway *gateway, char *error)
-{
-	struct gateway_config *config;
-	int result = gateway_config_load(gateway->options.config_path, &config, stderr);
-
-	if (result) {
-		snprintf(error, GATEWAY_ERROR_MAX,
-			 "%.200s: not reloaded, the old configuration stays in force",
-			 gateway->options.config_path);
-		return result;
-	}
-	result = attach_new(gateway, config, error);
-	if (result) {
-		gateway_config_free(config);
-		return result;
-	}
-	result = registry_apply(gateway->registry, config, error);
-	note_wanted(gateway, config);
-	note_restart(gateway->config, config);
-	gateway_config_free(gateway->config);
-	gateway->config = config;
-	if (!gateway->stopping) {
-		gateway->draining = false;
-		intercept_set_accepting(gateway->intercept, true);
-	}
-	log_notice("reloaded: %zu ports on %zu proxies", registry_port_count(gateway->registry),
-		   registry_proxy_count(gateway->registry));
-	return result;
 }

@@ -59,6 +59,10 @@ void gateway_free(struct gateway *gateway);
  * changes nothing. Ends a drain. 0 or a negative errno with error set. */
 int gateway_reload(struct gateway *gateway, char *error);
 
+/* What a configuration comes to on this host: how many relays, and whom they run as. */
+unsigned gateway_relay_count(const struct gateway_config *config);
+const char *gateway_relay_user(const struct gateway_config *config);
+
 /* New connections are forwarded from now on. */
 void gateway_drain(struct gateway *gateway);
 

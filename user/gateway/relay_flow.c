@@ -92,47 +92,31 @@ static void leg_close(struct leg *leg)
 	leg->fd = -1;
 }
 
+/* The counter of each way to end; 0 (that of SYNs): it is not counted. */
+static const size_t counter_of_end[] = {
+#define COUNTER(name) offsetof(struct relay_counters, name)
+	[FLOW_END_CLOSED] = COUNTER(closed),
+	[FLOW_END_CLIENT_RESET] = COUNTER(reset_by_client),
+	[FLOW_END_REMOTE_RESET] = COUNTER(reset_by_remote),
+	[FLOW_END_CLIENT_TIMEOUT] = COUNTER(leg_timed_out),
+	[FLOW_END_REMOTE_TIMEOUT] = COUNTER(leg_timed_out),
+	[FLOW_END_IDLE] = COUNTER(idle),
+	[FLOW_END_REFUSED] = COUNTER(refused),
+	[FLOW_END_UNREACHABLE] = COUNTER(unreachable),
+	[FLOW_END_NO_ANSWER] = COUNTER(timed_out),
+	[FLOW_END_ABANDONED] = COUNTER(abandoned),
+	[FLOW_END_FORWARDED] = COUNTER(forwarded),
+	[FLOW_END_SHUTDOWN] = 0,
+	[FLOW_END_FAILED] = COUNTER(failed),
+#undef COUNTER
+};
+
 static void count_end(struct relay_counters *counters, enum flow_end end)
 {
-	switch (end) {
-	case FLOW_END_CLOSED:
-		relay_count(&counters->closed, 1);
-		break;
-	case FLOW_END_CLIENT_RESET:
-		relay_count(&counters->reset_by_client, 1);
-		break;
-	case FLOW_END_REMOTE_RESET:
-		relay_count(&counters->reset_by_remote, 1);
-		break;
-	case FLOW_END_CLIENT_TIMEOUT:
-	case FLOW_END_REMOTE_TIMEOUT:
-		relay_count(&counters->leg_timed_out, 1);
-		break;
-	case FLOW_END_IDLE:
-		relay_count(&counters->idle, 1);
-		break;
-	case FLOW_END_REFUSED:
-		relay_count(&counters->refused, 1);
-		break;
-	case FLOW_END_UNREACHABLE:
-		relay_count(&counters->unreachable, 1);
-		break;
-	case FLOW_END_NO_ANSWER:
-		relay_count(&counters->timed_out, 1);
-		break;
-	case FLOW_END_ABANDONED:
-		relay_count(&counters->abandoned, 1);
-		break;
-	case FLOW_END_FORWARDED:
-		relay_count(&counters->forwarded, 1);
-		break;
-	case FLOW_END_FAILED:
-		relay_count(&counters->failed, 1);
-		break;
-	case FLOW_END_NONE:
-	case FLOW_END_SHUTDOWN:
-		break;
-	}
+	size_t offset = counter_of_end[end];
+
+	if (offset)
+		relay_count((__u64 *)((char *)counters + offset), 1);
 }
 
 static void log_end(const struct relay_flow *flow)

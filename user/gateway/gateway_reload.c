@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Reloading the configuration while everything runs; declared in gateway.h. */
+#include <stdio.h>
+#include <string.h>
+
+#include "gateway.h"
+#include "log.h"
+
+/* Attaches to what is new in the configuration. An interface that cannot be
+ * attached makes the whole reload fail, before anything else is changed. */
+static int attach_new(struct gateway *gateway, const struct gateway_config *config, char *error)
+{
+	const struct list *attached = intercept_interfaces(gateway->intercept);
+	char ignored[INTERCEPT_ERROR_MAX];
+	size_t new = 0;
+	int result = 0;
+
+	for (int side = SIDE_LAN; side <= SIDE_WAN && !result; side++) {
+		size_t count = side == SIDE_LAN ? config->lan_count : config->wan_count;
+
+		for (size_t i = 0; i < count && !result; i++) {
+			const char *dev = side == SIDE_LAN ? config->lan[i] : config->wan[i];
+
+			if (intercept_find(gateway->intercept, dev))
+				continue;
+			result = intercept_attach(gateway->intercept, dev,
+						  (enum intercept_side)side, error);
+			new += !result;
+		}
+	}
+	for (; result && new > 0; new --) /* new ones are at the end of the list */
+		intercept_detach(
+			gateway->intercept,
+			list_entry(attached->previous, struct intercept_interface, link)->dev,
+			ignored);
+	return result;
+}
+
+/* Interfaces that the configuration no longer names are left when no flow
+ * runs; those that it names (again) stay. */
+static void note_wanted(struct gateway *gateway, const struct gateway_config *config)
+{
+	const struct gateway_config *before = gateway->config;
+
+	for (size_t i = 0; i < before->lan_count; i++)
+		intercept_set_wanted(gateway->intercept, before->lan[i], false);
+	for (size_t i = 0; i < before->wan_count; i++)
+		intercept_set_wanted(gateway->intercept, before->wan[i], false);
+	for (size_t i = 0; i < config->lan_count; i++)
+		intercept_set_wanted(gateway->intercept, config->lan[i], true);
+	for (size_t i = 0; i < config->wan_count; i++)
+		intercept_set_wanted(gateway->intercept, config->wan[i], true);
+}
+
+static void note_restart(const struct gateway_config *old, const struct gateway_config *new)
+{
+	if (gateway_relay_count(old) != gateway_relay_count(new) || old->engine != new->engine ||
+	    old->max_proxies != new->max_proxies || old->max_ports != new->max_ports ||
+	    old->half_open != new->half_open ||
+	    old->half_open_per_client != new->half_open_per_client ||
+	    strcmp(gateway_relay_user(old), gateway_relay_user(new)) != 0)
+		log_notice("workers, user, engine, max-* and half-open* take effect at the next "
+			   "start");
+}
+
+int gateway_reload(struct gateway *gateway, char *error)
+{
+	struct gateway_config *config;
+	int result = gateway_config_load(gateway->options.config_path, &config, stderr);
+
+	if (result) {
+		snprintf(error, GATEWAY_ERROR_MAX,
+			 "%.200s: not reloaded, the old configuration stays in force",
+			 gateway->options.config_path);
+		return result;
+	}
+	result = attach_new(gateway, config, error);
+	if (result) {
+		gateway_config_free(config);
+		return result;
+	}
+	result = registry_apply(gateway->registry, config, error);
+	note_wanted(gateway, config);
+	note_restart(gateway->config, config);
+	gateway_config_free(gateway->config);
+	gateway->config = config;
+	if (!gateway->stopping) {
+		gateway->draining = false;
+		intercept_set_accepting(gateway->intercept, true);
+	}
+	log_notice("reloaded: %zu ports on %zu proxies", registry_port_count(gateway->registry),
+		   registry_proxy_count(gateway->registry));
+	return result;
+}
