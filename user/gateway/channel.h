@@ -13,7 +13,7 @@
 
 enum channel_type {
 	CHANNEL_LIST, /* to the relay: send all flows */
-	CHANNEL_LET_GO, /* to the relay: forward the SYNs that are held */
+	CHANNEL_LET_GO, /* to the relay: forward SYNs that are held for long */
 	CHANNEL_STOP, /* to the relay: reset what is left and exit */
 	CHANNEL_READY, /* from the relay: serving */
 	CHANNEL_FLOWS, /* from the relay: count records */

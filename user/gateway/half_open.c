@@ -26,6 +26,10 @@
  * the kernel sends its SYN+ACK four times in this time. */
 #define JOIN_DEADLINE_NS (10 * 1000000000ULL)
 
+/* How long a gateway that stops waits for a remote to answer: one that is there
+ * does, and need not see a connection that is given up again. */
+#define LET_GO_NS 1000000000ULL
+
 static int packet_socket(uint32_t mark)
 {
 	/* Protocol 0: sends only, receives nothing. */
@@ -339,6 +343,8 @@ void half_open_accepted(struct relay *relay, int fd)
 
 void half_open_check(struct relay_flow *flow)
 {
+	if (flow->relay->letting_go && flow->relay->now_ns - flow->since_ns >= LET_GO_NS)
+		half_open_let_go(flow);
 	if (flow->relay->now_ns < flow->deadline_ns)
 		return;
 	if (flow->state == FLOW_CONNECTING)

@@ -111,20 +111,6 @@ static void continue_listing(struct relay *relay)
 	}
 }
 
-/* Held SYNs are forwarded: nobody waits for connections that are not up. */
-static void let_go(struct relay *relay)
-{
-	struct list *link = relay->flows.next;
-
-	ring_buffer__consume(relay->ring); /* SYNs taken until this moment */
-	while (link != &relay->flows) {
-		struct relay_flow *flow = list_entry(link, struct relay_flow, link);
-
-		link = link->next;
-		half_open_let_go(flow);
-	}
-}
-
 static void channel_ready(struct watch *watch, uint32_t events)
 {
 	struct relay *relay = list_entry(watch, struct relay, channel_watch);
@@ -140,7 +126,7 @@ static void channel_ready(struct watch *watch, uint32_t events)
 		return;
 	}
 	if (header.type == CHANNEL_LET_GO)
-		let_go(relay);
+		relay->letting_go = true;
 	if (header.type == CHANNEL_LIST) {
 		relay->listing = relay->flows.next;
 		relay->listing_cookie = header.cookie;
@@ -289,9 +275,13 @@ static bool bind_life_to_main(pid_t main_pid)
 static void stop(struct relay *relay)
 {
 	__atomic_store_n(&relay->setup.state->heartbeat_ns, 0, __ATOMIC_RELAXED);
-	let_go(relay);
-	while (!list_empty(&relay->flows))
-		flow_end(list_entry(relay->flows.next, struct relay_flow, link), FLOW_END_SHUTDOWN);
+	ring_buffer__consume(relay->ring); /* SYNs taken until this moment */
+	while (!list_empty(&relay->flows)) {
+		struct relay_flow *flow = list_entry(relay->flows.next, struct relay_flow, link);
+
+		half_open_let_go(flow);
+		flow_end(flow, FLOW_END_SHUTDOWN);
+	}
 	free_ended(relay);
 	pipe_pool_free(&relay->pipes);
 	half_open_free(relay);

@@ -59,6 +59,7 @@ struct relay {
 	uint64_t next_flow;
 	uint64_t flow_limit; /* flows that the descriptors suffice for */
 	bool stopping;
+	bool letting_go; /* SYNs that are held for long are forwarded */
 	struct pipe_pool pipes;
 	struct list flows; /* all, oldest first */
 	struct list runnable; /* have more to do than one turn's share */

@@ -36,7 +36,7 @@ int supervisor_new(const struct supervisor_options *options, struct supervisor *
  * kills those that do not, and frees everything. */
 void supervisor_free(struct supervisor *supervisor);
 
-/* Tells all relays to forward the SYNs they hold. */
+/* The gateway stops: all relays forward the SYNs that they hold for long. */
 void supervisor_let_go(struct supervisor *supervisor);
 
 unsigned supervisor_relay_count(const struct supervisor *supervisor);
