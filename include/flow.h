@@ -10,13 +10,13 @@
 #include "tables.h"
 
 /* X(CONSTANT, "name", description): where in its life a flow is. */
-#define FLOW_STATES(X)                                                                   \
-	X(FLOW_CONNECTING, "connecting", "the WAN leg is being opened")                  \
-	X(FLOW_JOINING, "joining", "the remote accepted, the client's handshake is due") \
-	X(FLOW_OPEN, "open", "both directions carry bytes")                              \
-	X(FLOW_UP_CLOSED, "up-closed", "the client has finished sending")                \
-	X(FLOW_DOWN_CLOSED, "down-closed", "the remote has finished sending")            \
-	X(FLOW_CLOSING, "closing", "both have finished, the last bytes are on their way")    \
+#define FLOW_STATES(X)                                                                    \
+	X(FLOW_CONNECTING, "connecting", "the WAN leg is being opened")                   \
+	X(FLOW_JOINING, "joining", "the remote accepted, the client's handshake is due")  \
+	X(FLOW_OPEN, "open", "both directions carry bytes")                               \
+	X(FLOW_UP_CLOSED, "up-closed", "the client has finished sending")                 \
+	X(FLOW_DOWN_CLOSED, "down-closed", "the remote has finished sending")             \
+	X(FLOW_CLOSING, "closing", "both have finished, the last bytes are on their way") \
 	X(FLOW_ENDED, "ended", "both legs are gone")
 
 /* X(CONSTANT, "code", description): who or what ended a flow. */
