@@ -47,19 +47,27 @@ const char LICENSE[] SEC("license") = "GPL";
 #define ROUND_MIN_US 20000
 
 /* A round is bad when more than 1/20 of it was lost or marked, and not just a
- * few segments, or when no segment crossed without queueing for half an RTT,
- * which is twice what the window's own headroom can explain, and 10 ms. */
+ * few segments, or when no segment crossed without queueing for so much of an
+ * RTT that the window's own headroom cannot explain it. */
 #define BAD_PART 20
 #define BAD_SEGMENTS 4
-#define QUEUE_PART 2
+#define QUEUE_PARTS 3
+#define QUEUE_PARTS_OF 8
 #define QUEUE_MIN_US 10000
 
 /* So many bad rounds in a row lower the rate, by 1/16 at least and 1/4 at most;
- * so many good ones raise it by 1/16 of the top. */
+ * one of which a quarter was harmed counts for two. */
 #define BAD_ROUNDS 3
-#define GOOD_ROUNDS 4
+#define SEVERE_PART 4
 #define STEP_PART 16
 #define STEP_DOWN_MAX_PART 4
+
+/* So many good rounds raise it: by 1/16, and twice as much every time that it
+ * goes well, up to 1/2. So it looks carefully for a limit that stays, and is
+ * back soon when there is none any more. */
+#define GOOD_ROUNDS 4
+#define STEP_SHIFT_FIRST 4
+#define STEP_SHIFT_LAST 1
 
 /* How long the lowest RTT is remembered: between one and two of these. */
 #define RTT_EPOCH_US 10000000
@@ -72,8 +80,8 @@ struct linkrate {
 	__u64 top;
 	__u64 floor;
 	__u64 sustained; /* 0: no bucket */
-	__u64 tokens; /* bytes that may leave above the sustained rate */
-	__u64 burst; /* most tokens */
+	__s64 tokens; /* bytes that may leave above the sustained rate; below 0: owed */
+	__s64 burst; /* most tokens */
 	__u64 round_us; /* when the round began */
 	__u32 min_rtt_us; /* lowest RTT of this epoch */
 	__u32 last_min_rtt_us; /* of the epoch before */
@@ -87,7 +95,8 @@ struct linkrate {
 	__u8 bad_rounds; /* in a row */
 	__u8 good_rounds;
 	__u8 started; /* data has been acknowledged, or need not be waited for */
-	__u8 reserved;
+	__u8 bursting; /* vbr: the bucket is being emptied */
+	__u8 step_shift; /* the next step up is rate >> step_shift */
 };
 
 _Static_assert(sizeof(struct linkrate) <= 104, "fits icsk_ca_priv");
@@ -138,10 +147,10 @@ static __always_inline __u32 packet_size(struct sock *sk)
 	return segment_size(tcp(sk)) + tcp(sk)->tcp_header_len + ip_header;
 }
 
-/* The rate of this moment: a vbr socket without tokens has the sustained one. */
+/* The rate of this moment: a vbr socket that used its tokens up has the sustained one. */
 static __always_inline __u64 current_rate(const struct linkrate *link)
 {
-	if (link->sustained && link->tokens == 0)
+	if (link->sustained && !link->bursting)
 		return at_most(link->rate, link->sustained);
 	return link->rate;
 }
@@ -172,6 +181,7 @@ static __always_inline void configure(struct sock *sk, struct linkrate *link)
 	link->tokens = 0;
 	link->burst = 0;
 	link->started = 0;
+	link->bursting = 1;
 	if (tuning && tuning->rate) {
 		link->rate = at_least(tuning->rate, RATE_MIN);
 		link->top = at_least(tuning->top, link->rate);
@@ -206,6 +216,7 @@ void BPF_PROG(linkrate_init, struct sock *sk)
 	configure(sk, link);
 	link->bad_rounds = 0;
 	link->good_rounds = 0;
+	link->step_shift = STEP_SHIFT_FIRST;
 	link->min_rtt_us = sock->srtt_us ? sock->srtt_us >> 3 : RTT_UNKNOWN;
 	link->last_min_rtt_us = RTT_UNKNOWN;
 	link->epoch_ms = sock->tcp_mstamp / 1000;
@@ -237,31 +248,42 @@ void BPF_PROG(linkrate_pkts_acked, struct sock *sk, const struct ack_sample *sam
 		link->round_rtt_us = rtt;
 }
 
-/* vbr: the bucket fills at the sustained rate and what is sent drains it. */
+/* vbr: the bucket fills at the sustained rate and what is sent drains it. Once
+ * empty it must be half full again before the next burst: at the sustained rate
+ * it stays as it is, so that takes a pause of the sender. */
 static __always_inline void count_tokens(struct sock *sk, struct linkrate *link)
 {
 	struct tcp_sock *sock = tcp(sk);
 	__u32 now_us = sock->tcp_mstamp, sent = (__u32)sock->bytes_sent - link->sent;
-	__u64 tokens, spent;
+	__s64 tokens, spent;
 
 	/* Time wraps around after 71 minutes, by then the bucket was full. */
 	tokens = link->tokens + link->sustained * (now_us - link->tokens_us) / 1000000;
 	spent = (__u64)sent * packet_size(sk) / segment_size(sock);
-	link->tokens = tokens > spent ? at_most(tokens - spent, link->burst) : 0;
+	tokens -= spent;
+	link->tokens = tokens < link->burst ? tokens : link->burst;
+	if (link->tokens <= 0)
+		link->bursting = 0;
+	else if (link->tokens >= link->burst >> 1)
+		link->bursting = 1;
 	link->tokens_us = now_us;
 	link->sent = sock->bytes_sent;
 }
 
-static __always_inline bool is_bad(const struct tcp_sock *sock, const struct linkrate *link)
+/* How bad the round was: 0, 1 or 2. */
+static __always_inline __u8 badness(const struct tcp_sock *sock, const struct linkrate *link)
 {
 	__u32 delivered = sock->delivered - link->round_delivered;
 	__u32 harmed = sock->lost - link->round_lost + sock->delivered_ce - link->round_marked;
+	__u64 all = (__u64)delivered + harmed;
 	__u32 rtt = min_rtt(link);
 
-	if (harmed >= BAD_SEGMENTS && (__u64)harmed * BAD_PART > (__u64)delivered + harmed)
-		return true;
+	if (harmed >= BAD_SEGMENTS && (__u64)harmed * SEVERE_PART > all)
+		return 2;
+	if (harmed >= BAD_SEGMENTS && (__u64)harmed * BAD_PART > all)
+		return 1;
 	return link->round_rtt_us != RTT_UNKNOWN && rtt != RTT_UNKNOWN &&
-	       link->round_rtt_us - rtt > at_least(rtt / QUEUE_PART, QUEUE_MIN_US);
+	       link->round_rtt_us - rtt > at_least((__u64)rtt * QUEUE_PARTS / QUEUE_PARTS_OF, QUEUE_MIN_US);
 }
 
 /* Bytes a second that got through in this round. */
@@ -282,13 +304,22 @@ static __always_inline void step_down(struct linkrate *link, __u64 through)
 	link->rate = at_least(rate, link->floor);
 }
 
+static __always_inline void step_up(struct linkrate *link)
+{
+	link->rate = at_most(link->rate + (link->rate >> link->step_shift), link->top);
+	if (link->step_shift > STEP_SHIFT_LAST)
+		link->step_shift--;
+}
+
 static __always_inline void end_round(struct sock *sk, struct linkrate *link, __u64 round_us)
 {
 	__u64 through = delivery_rate(sk, link, round_us);
+	__u8 bad = badness(tcp(sk), link);
 
-	if (is_bad(tcp(sk), link)) {
+	if (bad) {
+		link->bad_rounds += bad;
 		link->good_rounds = 0;
-		link->bad_rounds++;
+		link->step_shift = STEP_SHIFT_FIRST;
 	} else {
 		link->bad_rounds = 0;
 		/* A path that was not used to half has shown nothing. */
@@ -300,7 +331,7 @@ static __always_inline void end_round(struct sock *sk, struct linkrate *link, __
 		link->bad_rounds = 0;
 	}
 	if (link->good_rounds >= GOOD_ROUNDS) {
-		link->rate = at_most(link->rate + link->top / STEP_PART, link->top);
+		step_up(link);
 		link->good_rounds = 0;
 	}
 	begin_round(tcp(sk), link);
