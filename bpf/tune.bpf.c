@@ -22,9 +22,7 @@ const char LICENSE[] SEC("license") = "GPL";
 #define SOL_TCP 6
 #define SOL_IPV6 41
 #define SO_SNDBUF 7
-#define SO_RCVBUF 8
 #define SO_PRIORITY 12
-#define SO_RCVLOWAT 18
 #define SO_MAX_PACING_RATE 47
 #define IP_TOS 1
 #define IPV6_TCLASS 67
@@ -94,18 +92,6 @@ static __always_inline void open_window(struct bpf_sock_ops *ops,
 	set_int(ops, SOL_TCP, TCP_BPF_IW, segments(ops, tuning->initial));
 }
 
-/* [980] SO_RCVBUF ends at net.core.rmem_max and stops autotuning; raising the
- * low-water mark for a moment makes the kernel raise the buffer to fit it, up to
- * net.ipv4.tcp_rmem, and autotuning goes on from there. */
-static __always_inline void raise_buffers(struct bpf_sock_ops *ops, __u32 bytes)
-{
-	if (bytes == 0)
-		return;
-	set_int(ops, SOL_SOCKET, SO_RCVLOWAT, (int)bytes);
-	set_int(ops, SOL_SOCKET, SO_RCVLOWAT, 1);
-	set_int(ops, SOL_SOCKET, SO_SNDBUF, (int)bytes);
-}
-
 static __always_inline void mark(struct bpf_sock_ops *ops, const struct socket_tuning *tuning)
 {
 	/* Of an IPv6 socket with an IPv4 peer both options are of use. */
@@ -128,7 +114,8 @@ static __always_inline void tune_accepted(struct bpf_sock_ops *ops)
 	if (!tuning || !sk)
 		return;
 	bpf_sk_storage_get(&socket_tunings, sk, tuning, BPF_SK_STORAGE_GET_F_CREATE);
-	raise_buffers(ops, tuning->buffer);
+	if (tuning->buffer)
+		set_int(ops, SOL_SOCKET, SO_SNDBUF, (int)tuning->buffer);
 	mark(ops, tuning);
 	if (tuning->pacing) {
 		/* 32 bits here; all ones would mean no limit. */

@@ -25,7 +25,7 @@ struct socket_tuning {
 	__u64 sustained; /* linkrate, vbr: what the token bucket fills with; 0: no bucket */
 	__u64 burst; /* linkrate, vbr: bytes that the bucket holds */
 	__u64 pacing; /* SO_MAX_PACING_RATE; 0: none. Of accepted sockets alone, as all below */
-	__u32 buffer; /* bytes of send and receive buffer, before the kernel doubles; 0: kernel's */
+	__u32 buffer; /* bytes of send buffer, before the kernel doubles them; 0: autotuning */
 	__u32 priority; /* SO_PRIORITY */
 	__u8 tos; /* traffic class octet: the DSCP in its upper six bits; 0: leave it */
 	__u8 skip_slow_start; /* 1: start with initial bytes in flight. Of all sockets, as all below */

@@ -204,19 +204,29 @@ int tune_socket(int socket_map, int fd, const struct wan_params *params)
 	return bpf_map_update_elem(socket_map, &fd, &tuning, BPF_ANY) < 0 ? -errno : 0;
 }
 
-/* The most that the kernel lets an accepted socket's buffer hold: an offer beyond
- * it would be for nothing. */
-static uint32_t receive_limit(void)
+/* The last number of a file, or 0. */
+static uint32_t read_limit(const char *path)
 {
-	FILE *limits = fopen("/proc/sys/net/ipv4/tcp_rmem", "re");
-	unsigned most = 0;
+	FILE *file = fopen(path, "re");
+	unsigned limit = 0, number;
 
-	if (!limits)
-		return 0;
-	if (fscanf(limits, "%*u %*u %u", &most) != 1)
-		most = 0;
-	fclose(limits);
-	return most / 2;
+	while (file && fscanf(file, "%u", &number) == 1)
+		limit = number;
+	if (file)
+		fclose(file);
+	return limit;
+}
+
+/*
+ * No privilege of ours lets an accepted socket's buffers grow beyond what the
+ * host allows: a send buffer below the one wanted is worse than autotuning, as
+ * it ends that; an offer beyond what the receive buffer can grow to is a lie.
+ */
+static void fit_host(struct socket_tuning *tuning)
+{
+	if (tuning->buffer > read_limit("/proc/sys/net/core/wmem_max"))
+		tuning->buffer = 0;
+	tuning->offer = MIN(tuning->offer, read_limit("/proc/sys/net/ipv4/tcp_rmem") / 2);
 }
 
 static struct trunk_key trunk_key(const struct tune *tune, uint16_t port)
@@ -231,7 +241,7 @@ int tune_trunk_port_set(struct tune *tune, uint16_t port, const struct wan_param
 	struct socket_tuning tuning;
 
 	wan_tuning(params, &tuning);
-	tuning.offer = MIN(tuning.offer, receive_limit());
+	fit_host(&tuning);
 	if (tuning.flow_control[0] && !congestion_control_available(tuning.flow_control))
 		return -ENOENT;
 	return bpf_map_update_elem(map, &key, &tuning, BPF_ANY) < 0 ? -errno : 0;
