@@ -181,7 +181,7 @@ $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 
 # Any of these may include a skeleton: it must be there before the first
 # compilation; from then on the dependency files know who does.
-$(GATEWAY_OBJECTS) $(AGENT_OBJECTS) $(CLI_OBJECTS) $(PACKET_OBJECTS) $(UNIT_OBJECTS): | $(SKELETONS)
+$(LIB_OBJECTS) $(GATEWAY_OBJECTS) $(AGENT_OBJECTS) $(CLI_OBJECTS) $(PACKET_OBJECTS) $(UNIT_OBJECTS): | $(SKELETONS)
 
 define archive
 $(call say,AR,$@)rm -f $@ && ar rcsD $@ $(filter %.o,$^)

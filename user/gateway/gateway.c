@@ -20,6 +20,7 @@
 
 #include "log.h"
 #include "privileges.h"
+#include "registry_params.h"
 #include "routing.h"
 #include "time_wait.h"
 
@@ -84,6 +85,8 @@ static int on_sweep(sd_event_source *source, uint64_t now_us, void *context)
 	remove_old_legs(gateway);
 	if (supervisor_flows(gateway->supervisor) == 0)
 		intercept_detach_unwanted(gateway->intercept);
+	if (gateway->tune)
+		tune_keep_linkrate(gateway->tune);
 	if (gateway->stopping && supervisor_flows(gateway->supervisor) == 0)
 		return sd_event_exit(gateway->event, 0);
 	sd_event_source_set_time(source, now_us + SWEEP_US);
@@ -233,6 +236,17 @@ static int make_run_dir(struct gateway *gateway, char *error)
 	return -errno;
 }
 
+/* A host where sockets cannot be tuned can serve all the same: only parameters
+ * that need it are refused. */
+static void start_tuning(struct gateway *gateway)
+{
+	char error[TUNE_ERROR_MAX];
+
+	if (tune_open(&gateway->tune, error))
+		log_warning("%s; skip-slow-start and linkrate cannot be had", error);
+	params_table_tuned(gateway->tune != NULL);
+}
+
 static int start_tables(struct gateway *gateway, char *error)
 {
 	const struct gateway_config *config = gateway->config;
@@ -270,10 +284,14 @@ static int start_relays(struct gateway *gateway, char *error)
 					      .relays = gateway_relay_count(gateway->config),
 					      .max_ports = gateway->config->max_ports,
 					      .user = gateway_relay_user(gateway->config),
+					      .socket_map = -1,
 					      .all_serving = on_all_serving,
 					      .context = gateway };
-	int result = supervisor_new(&options, &gateway->supervisor);
+	int result;
 
+	if (gateway->tune)
+		options.socket_map = tune_socket_map(gateway->tune);
+	result = supervisor_new(&options, &gateway->supervisor);
 	if (result)
 		snprintf(error, GATEWAY_ERROR_MAX, "relays cannot be started: %s",
 			 strerror(-result));
@@ -342,6 +360,8 @@ int gateway_start(struct gateway *gateway, const struct gateway_options *options
 	sd_event_now(gateway->event, CLOCK_MONOTONIC, &gateway->started_us);
 	result = make_run_dir(gateway, error);
 	result = result ?: start_control(gateway, error);
+	if (!result)
+		start_tuning(gateway);
 	result = result ?: start_tables(gateway, error);
 	if (!result) {
 		gateway->routing = true; /* also when only a part of it was added */
@@ -379,6 +399,7 @@ void gateway_free(struct gateway *gateway)
 	control_server_free(gateway->control);
 	registry_free(gateway->registry);
 	intercept_free(gateway->intercept);
+	tune_close(gateway->tune);
 	if (gateway->routing)
 		routing_remove();
 	if (gateway->made_run_dir)

@@ -15,6 +15,7 @@
 #include "intercept.h"
 #include "registry.h"
 #include "supervisor.h"
+#include "tune.h"
 
 #define GATEWAY_ERROR_MAX 320
 
@@ -29,6 +30,7 @@ struct gateway {
 	struct gateway_config *config; /* the one in force; owned */
 	sd_event *event;
 	struct intercept *intercept;
+	struct tune *tune; /* NULL: sockets are not tuned */
 	struct registry *registry;
 	struct supervisor *supervisor;
 	struct control_server *control;

@@ -237,7 +237,8 @@ void half_open_syn(struct relay *relay, const struct syn_event *syn)
 		forward_instead(flow);
 		return;
 	}
-	fd = wan_leg_connect(&flow->tuple, flow->port.trunk_port, &flow->params);
+	fd = wan_leg_connect(&flow->tuple, flow->port.trunk_port, &flow->params,
+			     relay->setup.socket_map);
 	if (fd < 0 || leg_open(&flow->wan, fd) < 0) {
 		if (fd < 0 && log_enabled(LOG_LEVEL_DEBUG))
 			log_debug("WAN leg not opened: %s", strerror(-fd));

@@ -4,14 +4,13 @@
 
 #include <bpf/bpf.h>
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
+
+#include "linkrate.h"
+#include "wan_tuning.h"
 
 static int compare(const void *one, const void *other)
 {
@@ -20,40 +19,34 @@ static int compare(const void *one, const void *other)
 	return memcmp(&a->params, &b->params, sizeof(a->params));
 }
 
-/* Asking for an algorithm also makes the kernel load its module. */
-static bool flow_control_available(const char *name)
-{
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	bool available;
+/* Set once at the start; see params_table_tuned(). */
+static bool sockets_are_tuned;
 
-	if (fd < 0)
-		return true; /* not the algorithm's fault; the relay will say */
-	available = setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, (socklen_t)strlen(name)) == 0;
-	close(fd);
-	return available;
+void params_table_tuned(bool tuned)
+{
+	sockets_are_tuned = tuned;
 }
 
 static int check_supported(const struct wan_params *params, char *error)
 {
-	const char *what = NULL;
+	const char *flow_control = wan_flow_control(params), *what = NULL;
 
 	if (params->parallel > 1)
-		what = "parallel greater than 1";
-	else if (params->skip_slow_start)
-		what = "skip-slow-start";
-	else if (params->qos == QOS_VBR || params->qos == QOS_ABR)
-		what = "qos vbr and abr";
+		what = "parallel greater than 1: not supported by this version";
 	else if (params->engine == ENGINE_KERNEL)
-		what = "engine = kernel";
+		what = "engine = kernel: not supported by this version";
+	else if (params->skip_slow_start && !sockets_are_tuned)
+		what = "skip-slow-start: sockets cannot be tuned here, see the log";
 	if (what) {
-		snprintf(error, REGISTRY_ERROR_MAX, "%s: not supported by this version", what);
+		snprintf(error, REGISTRY_ERROR_MAX, "%s", what);
 		return -EOPNOTSUPP;
 	}
-	if (params->flow_control[0] && !flow_control_available(params->flow_control)) {
+	if (flow_control[0] && !congestion_control_available(flow_control)) {
 		snprintf(error, REGISTRY_ERROR_MAX,
-			 "flow-control \"%s\": not in this kernel: see "
+			 "flow-control \"%s\"%s: not in this kernel: see "
 			 "`sysctl net.ipv4.tcp_available_congestion_control`",
-			 params->flow_control);
+			 flow_control,
+			 params->flow_control[0] ? "" : ", which this qos stands for");
 		return -EOPNOTSUPP;
 	}
 	return 0;

@@ -3,6 +3,8 @@
 #ifndef SLUICE_REGISTRY_PARAMS_H
 #define SLUICE_REGISTRY_PARAMS_H
 
+#include <stdbool.h>
+
 #include "registry.h"
 
 struct params_table {
@@ -25,5 +27,9 @@ void params_table_put(struct params_entry *entry);
 void params_table_sweep(struct params_table *table);
 
 void params_table_free(struct params_table *table);
+
+/* Whether sockets are tuned in this process (tune.h); without, parameters that
+ * need it are refused. To be said once, before the first parameters. */
+void params_table_tuned(bool tuned);
 
 #endif

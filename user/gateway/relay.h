@@ -39,6 +39,7 @@ struct relay_setup {
 	int ring_map; /* ring buffer of syn_events */
 	int half_open_map;
 	int param_map;
+	int socket_map; /* see tune_socket(); -1: sockets are not tuned */
 	uint64_t *half_open_by_client; /* mapping of that map */
 	struct relay_state *state; /* this relay's entry of the map relays */
 	struct relay_shared *shared;

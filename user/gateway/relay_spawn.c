@@ -95,7 +95,8 @@ static void close_others(const struct relay_setup *setup)
 		       setup->channel,
 		       setup->ring_map,
 		       setup->half_open_map,
-		       setup->param_map };
+		       setup->param_map,
+		       setup->socket_map };
 	size_t count = sizeof(keep) / sizeof(keep[0]);
 
 	qsort(keep, count, sizeof(keep[0]), compare_descriptors);
@@ -144,6 +145,7 @@ int relay_spawn(struct relay_process *relay)
 		.ring_map = -1,
 		.half_open_map = maps.half_open,
 		.param_map = maps.param_table,
+		.socket_map = options->socket_map,
 		.half_open_by_client = intercept_half_open_by_client(options->intercept),
 		.state = &intercept_relay_states(options->intercept)[relay->index],
 		.shared = relay->shared,

@@ -25,6 +25,7 @@ struct supervisor_options {
 	unsigned relays;
 	uint32_t max_ports;
 	const char *user; /* borrowed */
+	int socket_map; /* for tune_socket(); borrowed; -1: sockets are not tuned */
 	/* All relays serve for the first time. */
 	void (*all_serving)(void *context);
 	void *context;

@@ -14,24 +14,12 @@
 
 #include "address.h"
 #include "log.h"
+#include "tune.h"
+#include "wan_tuning.h"
 
 /* Unanswered probes, and seconds between them, before a dead peer is given up. */
 #define KEEPALIVE_PROBES 4
 #define KEEPALIVE_INTERVAL_S 15
-
-#define WINDOW_MAX (1U << 30)
-
-/* What a class of service means on the wire when no DSCP is given: RFC 4594's
- * service classes that come nearest, and the queueing priority of the host. */
-static const struct {
-	uint8_t dscp;
-	uint8_t priority;
-} qos_classes[] = {
-	[QOS_UBR] = { 0, 0 }, /* default forwarding */
-	[QOS_CBR] = { 46, 6 }, /* expedited forwarding */
-	[QOS_VBR] = { 34, 5 }, /* AF41, real-time with bursts */
-	[QOS_ABR] = { 18, 4 }, /* AF21, elastic with a guaranteed minimum */
-};
 
 static int set_int(int fd, int level, int option, int value)
 {
@@ -62,55 +50,43 @@ int leg_set_options(int fd, uint32_t keepalive_s)
  * offers half of it as the window. */
 static int set_window(int fd, const struct wan_params *params)
 {
-	uint64_t window = params->window;
+	uint32_t window = wan_window(params);
 	int result;
 
-	if (window == 0 && params->rate && params->rtt_us)
-		window = (uint64_t)(2.0 * (double)params->rate / 8 * params->rtt_us / 1e6);
 	if (window == 0)
 		return 0;
-	if (window > WINDOW_MAX)
-		window = WINDOW_MAX;
 	result = set_int(fd, SOL_SOCKET, SO_SNDBUFFORCE, (int)window);
 	return result ?: set_int(fd, SOL_SOCKET, SO_RCVBUFFORCE, (int)window);
-}
-
-/* The rate at which the leg is paced: what the class reserves, else the link's. */
-static uint64_t pacing_rate(const struct wan_params *params)
-{
-	if ((params->qos == QOS_VBR || params->qos == QOS_ABR) && params->peak)
-		return params->peak;
-	return params->rate;
 }
 
 /* [983] */
 static int set_qos(int fd, int family, const struct wan_params *params)
 {
-	int dscp = params->dscp == DSCP_UNSET ? qos_classes[params->qos].dscp : params->dscp;
-	uint64_t bytes_per_second = pacing_rate(params) / 8;
+	uint64_t bytes_per_second = wan_pacing(params);
+	uint8_t tos = wan_tos(params), priority = wan_priority(params);
 	int result = 0;
 
 	if (bytes_per_second && setsockopt(fd, SOL_SOCKET, SO_MAX_PACING_RATE, &bytes_per_second,
 					   sizeof(bytes_per_second)) < 0)
 		return -errno;
-	if (dscp && family == AF_INET)
-		result = set_int(fd, IPPROTO_IP, IP_TOS, dscp << 2);
-	else if (dscp)
-		result = set_int(fd, IPPROTO_IPV6, IPV6_TCLASS, dscp << 2);
-	if (qos_classes[params->qos].priority)
-		result = result
-				 ?: set_int(fd, SOL_SOCKET, SO_PRIORITY,
-					    qos_classes[params->qos].priority);
+	if (tos && family == AF_INET)
+		result = set_int(fd, IPPROTO_IP, IP_TOS, tos);
+	else if (tos)
+		result = set_int(fd, IPPROTO_IPV6, IPV6_TCLASS, tos);
+	if (priority)
+		result = result ?: set_int(fd, SOL_SOCKET, SO_PRIORITY, priority);
 	return result;
 }
 
 /* [984] */
 static int set_flow_control(int fd, const struct wan_params *params)
 {
-	if (params->flow_control[0] == '\0')
+	const char *name = wan_flow_control(params);
+
+	if (name[0] == '\0')
 		return 0;
-	if (setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, params->flow_control,
-		       (socklen_t)strnlen(params->flow_control, SLUICE_CC_NAME_MAX)) < 0)
+	if (setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name,
+		       (socklen_t)strnlen(name, SLUICE_CC_NAME_MAX)) < 0)
 		return -errno;
 	return 0;
 }
@@ -141,7 +117,7 @@ static int set_error_queue(int fd, int family, int on)
 }
 
 static int configure(int fd, int family, const struct half_open_key *tuple,
-		     const struct wan_params *params)
+		     const struct wan_params *params, int socket_map)
 {
 	int result = leg_set_options(fd, params->keepalive_s);
 
@@ -149,13 +125,15 @@ static int configure(int fd, int family, const struct half_open_key *tuple,
 	result = result ?: set_window(fd, params);
 	result = result ?: set_qos(fd, family, params);
 	result = result ?: set_flow_control(fd, params);
+	if (socket_map >= 0)
+		result = result ?: tune_socket(socket_map, fd, params);
 	if (params->source == SOURCE_CLIENT)
 		result = result ?: bind_to_client(fd, family, tuple);
 	return result;
 }
 
 int wan_leg_connect(const struct half_open_key *tuple, uint16_t trunk_port,
-		    const struct wan_params *params)
+		    const struct wan_params *params, int socket_map)
 {
 	int family = address_is_ipv4(tuple->remote) ? AF_INET : AF_INET6;
 	struct sockaddr_storage remote;
@@ -165,7 +143,7 @@ int wan_leg_connect(const struct half_open_key *tuple, uint16_t trunk_port,
 	fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
-	result = configure(fd, family, tuple, params);
+	result = configure(fd, family, tuple, params, socket_map);
 	if (result) {
 		log_warning("WAN leg: parameters refused by the kernel: %s", strerror(-result));
 		goto failed;

@@ -21,9 +21,10 @@ struct wan_error {
  * Starts a non-blocking connection to the remote of tuple at trunk_port.
  * Returns the descriptor with the connection under way, or a negative errno
  * when the kernel refused it at once (no route, no port, no descriptor).
+ * socket_map is for tune_socket(); -1: the socket is not tuned.
  */
 int wan_leg_connect(const struct half_open_key *tuple, uint16_t trunk_port,
-		    const struct wan_params *params);
+		    const struct wan_params *params, int socket_map);
 
 /* After the connection is up: from now on a passing ICMP error is no reason to
  * give up (RFC 1122, 4.2.3.9). */

@@ -14,6 +14,7 @@
 #include <sys/param.h>
 
 #include "nearest.h"
+#include "tuning.h"
 #include "units.h"
 
 #define WINDOW_MIN (4ULL << 10)
@@ -343,6 +344,12 @@ int params_check(const struct wan_params *params, char *error)
 		snprintf(error, PARAMS_ERROR_MAX,
 			 "skip-slow-start without %s, expected rate and rtt as well",
 			 params->rate == 0 ? "rate" : "rtt");
+		return -EINVAL;
+	}
+	if (strcmp(params->flow_control, LINKRATE_NAME) == 0 && params->rate == 0 &&
+	    params->qos != QOS_VBR && params->qos != QOS_ABR) {
+		snprintf(error, PARAMS_ERROR_MAX,
+			 "flow-control = linkrate without rate, expected rate as well");
 		return -EINVAL;
 	}
 	return qos_check(params, error);

@@ -25,7 +25,7 @@ void params_default(struct wan_params *params);
 int params_set(struct wan_params *params, const char *key, const char *value, char *error);
 
 /* Checks what one key alone cannot show: skip-slow-start needs rate and rtt,
- * cbr needs rate, vbr needs sustained <= peak, abr needs minimum <= peak.
+ * linkrate and cbr need rate, vbr needs sustained <= peak, abr needs minimum <= peak.
  * 0, or -EINVAL with text in error. */
 int params_check(const struct wan_params *params, char *error);
 

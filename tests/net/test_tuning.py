@@ -1,0 +1,445 @@
+# SPDX-License-Identifier: GPL-2.0
+"""
+Every parameter changes what it says it changes, at the gateway and at a remote
+whose trunk port is tuned; and linkrate does what a reserved link asks for.
+Figures are printed, speed is never a condition.
+"""
+import contextlib
+import hashlib
+import math
+import os
+import re
+import socket
+import threading
+import time
+
+import pytest
+
+import wan
+from gateway import serve
+from peer import Task
+from rig import Capture, Unsupported, echo, receive, wait_for
+from test_params import skmem, wan_leg
+
+pytestmark = pytest.mark.stealing
+
+MIB = 1 << 20
+PORT = 5000
+LINK = {"rate": "100mbit", "rtt": "100ms"}  # 1.25 MB in flight
+
+
+def ss_number(line, name):
+    """The number after NAME: in a line of ss(8)."""
+    return int(re.search(rf"\b{name}:(\d+)", line)[1])
+
+
+def pacing(line):
+    """Bits a second of a line of ss(8)."""
+    return int(re.search(r"pacing_rate (\d+)bps", line)[1])
+
+
+def remote_leg(net, family, port=PORT):
+    """What ss(8) says of the remote's socket."""
+    lines = [line for line in net.remote.tcp("state", "established", "sport", f"= :{port}")]
+    assert len(lines) == 1, lines
+    return lines[0]
+
+
+def flight(line, bits=100_000_000, seconds=0.1):
+    """Segments of a socket that carry rate x rtt."""
+    return math.ceil(bits / 8 * seconds / ss_number(line, "mss"))
+
+
+def linkrate_known():
+    with open("/proc/sys/net/ipv4/tcp_available_congestion_control") as names:
+        return "linkrate" in names.read().split()
+
+
+def new_kernel(major, minor):
+    return tuple(map(int, re.findall(r"\d+", os.uname().release)[:2])) >= (major, minor)
+
+
+# ---- the gateway's socket ----
+
+@pytest.mark.parametrize("algorithm", ["cubic", "bbr"])
+def test_skip_slow_start_begins_with_rate_times_rtt(net, gateway, family, algorithm):
+    gateway.start(serve(PORT, skip_slow_start=True, flow_control=algorithm, **LINK))
+    near, far = net.connection(family, PORT)
+    line = wan_leg(net, family)
+    assert ss_number(line, "cwnd") == flight(line)
+    echo(near, far)
+    assert pacing(wan_leg(net, family)) <= 100_000_000
+
+
+def test_without_skip_slow_start_the_kernel_begins_as_ever(net, gateway, family):
+    gateway.start(serve(PORT, flow_control="cubic", **LINK))
+    net.connection(family, PORT)
+    assert ss_number(wan_leg(net, family), "cwnd") == 10
+
+
+def test_a_small_first_flight_is_never_below_the_kernels(net, gateway, family):
+    gateway.start(serve(PORT, skip_slow_start=True, flow_control="cubic", rate="1mbit",
+                        rtt="1ms"))
+    net.connection(family, PORT)
+    assert ss_number(wan_leg(net, family), "cwnd") == 10
+
+
+def test_the_window_is_open_from_the_first_segment(net, gateway, family):
+    """What the remote may send before it hears from us again."""
+    if not new_kernel(6, 11):
+        raise Unsupported("an initial window bound to 64 KiB (before 6.11)")
+    gateway.start(serve(PORT, window="4MiB"))
+    near, far = net.connection(family, PORT)
+    near.sendall(b"x")
+    assert receive(far, 1) == b"x"
+    assert ss_number(remote_leg(net, family), "snd_wnd") >= 2 * MIB
+
+
+@pytest.mark.parametrize("qos, params, dscp", [
+    ("cbr", {"rate": "50mbit"}, 46),
+    ("vbr", {"sustained": "20mbit", "peak": "50mbit"}, 34),
+    ("abr", {"minimum": "50mbit", "peak": "50mbit"}, 18),
+])
+def test_a_class_is_a_mark_linkrate_and_its_rate(net, gateway, family, qos, params, dscp):
+    gateway.start(serve(PORT, qos=qos, **params))
+    capture = Capture(net.remote, "eth0")
+    near, far = net.connection(family, PORT)
+    echo(near, far)
+    sent = capture.segments(lambda s: not s.outgoing and s.target_port == PORT)
+    assert {s.dscp for s in sent} == {dscp}
+    leg = gateway.flow_of(near)["wan"]
+    assert leg["cc"] == "linkrate"
+    # of 50 Mbit/s of packets, the payload
+    assert 45_000_000 < leg["pacing_bps"] < 50_000_000
+
+
+def test_a_class_with_another_flow_control_keeps_mark_and_pacing(net, gateway, family):
+    gateway.start(serve(PORT, qos="vbr", sustained="20mbit", peak="50mbit", flow_control="reno"))
+    capture = Capture(net.remote, "eth0")
+    near, far = net.connection(family, PORT)
+    echo(near, far)
+    sent = capture.segments(lambda s: not s.outgoing and s.target_port == PORT)
+    assert {s.dscp for s in sent} == {34}
+    line = wan_leg(net, family)
+    assert "reno" in line.split()
+    assert pacing(line) <= 50_000_000
+
+
+def test_linkrate_has_rate_times_rtt_in_its_window(net, gateway, family):
+    """The RTT measured, not the one told; skip-slow-start only moves it forward."""
+    gateway.start(serve(PORT, flow_control="linkrate", rate="100mbit"))
+    with net.slow(there=0.05, back=0.05):
+        near, far = net.connection(family, PORT)
+        assert ss_number(wan_leg(net, family), "cwnd") == 10
+        echo(near, far)
+        line = wan_leg(net, family)
+        assert flight(line) <= ss_number(line, "cwnd") <= 3 * flight(line)
+        assert 90_000_000 < pacing(line) < 100_000_000
+
+
+def test_linkrate_with_skip_slow_start_does_not_wait(net, gateway, family):
+    gateway.start(serve(PORT, flow_control="linkrate", skip_slow_start=True, **LINK))
+    with net.slow(there=0.05, back=0.05):
+        net.connection(family, PORT)
+        line = wan_leg(net, family)
+        assert flight(line) <= ss_number(line, "cwnd") <= 3 * flight(line)
+
+
+def test_only_our_sockets_are_tuned(net, gateway, family):
+    gateway.start(serve(PORT, skip_slow_start=True, flow_control="cubic", **LINK))
+    with net.remote.listen(family, family.remote, PORT):
+        net.gateway.connect(family, family.remote, PORT)
+        assert ss_number(wan_leg(net, family), "cwnd") == 10
+
+
+@pytest.mark.parametrize("wrong, why", [
+    ({"parallel": 2}, "parallel"),
+    ({"flow_control": "linkrate"}, "linkrate without rate"),
+    ({"skip_slow_start": True, "rate": "1mbit"}, "skip-slow-start without rtt"),
+])
+def test_what_cannot_be_is_refused_in_words(net, gateway, wrong, why):
+    gateway.configure(serve(PORT, **wrong))
+    gateway.expect_exit = True
+    done = gateway.try_start()
+    assert done.returncode == 1
+    assert why in done.stderr
+
+
+# ---- the remote's socket ----
+
+def test_a_trunk_ports_sockets_are_tuned_in_full(net, gateway, family):
+    """Also when their listener was there first and knows nothing of it."""
+    gateway.start(serve(PORT))
+    with net.remote.listen(family, family.remote, PORT) as listener, \
+            wan.tuned_trunk(net, PORT, skip_slow_start=True, flow_control="cubic", dscp=10, **LINK):
+        capture = Capture(net.remote, "eth0")
+        near = net.client.connect(family, family.remote, PORT)
+        far, _ = listener.accept()
+        net.remote.sockets.append(far)
+        far.settimeout(20)
+        line = remote_leg(net, family)
+        assert "cubic" in line.split()
+        assert ss_number(line, "cwnd") == flight(line)
+        assert pacing(line) <= 100_000_000
+        if int(limit(net.remote, "core/wmem_max")) >= 2_500_000:
+            assert skmem(line)["tb"] >= 2_500_000, line
+        echo(near, far)
+        data = capture.segments(lambda s: s.outgoing and not s.is_syn_ack)
+        assert data and {s.dscp for s in data} == {10}
+
+
+def test_a_trunk_port_offers_its_window_from_the_start(net, gateway, family):
+    if not new_kernel(6, 11):
+        raise Unsupported("an initial window bound to 64 KiB (before 6.11)")
+    gateway.start(serve(PORT))
+    with wan.tuned_trunk(net, PORT, window="2MiB"):
+        near, far = net.connection(family, PORT)
+        echo(near, far)
+        most = int(limit(net.remote, "ipv4/tcp_rmem", 2)) // 2
+        assert ss_number(wan_leg(net, family), "snd_wnd") >= min(most, 2 * MIB) // 2
+
+
+def limit(namespace, path, column=0):
+    """A number under /proc/sys/net of a namespace; 0 where it is not shown there."""
+    with namespace, contextlib.suppress(FileNotFoundError):
+        with open(f"/proc/sys/net/{path}") as values:
+            return values.read().split()[column]
+    return 0
+
+
+def test_linkrate_of_a_trunk_port_has_the_ports_parameters(net, gateway, family):
+    gateway.start(serve(PORT))
+    with wan.tuned_trunk(net, PORT, qos="abr", minimum="10mbit", peak="50mbit"):
+        near, far = net.connection(family, PORT)
+        echo(near, far)
+        line = remote_leg(net, family)
+        assert "linkrate" in line.split()
+        assert 9_000_000 < pacing(line) < 10_000_000  # abr starts at the minimum
+
+
+def test_other_ports_and_other_namespaces_are_left_alone(net, gateway, family):
+    gateway.start(serve(PORT))
+    with wan.tuned_trunk(net, PORT, skip_slow_start=True, flow_control="cubic", **LINK):
+        with net.remote.listen(family, family.remote, PORT + 1) as listener:
+            net.client.connect(family, family.remote, PORT + 1)
+            listener.accept()[0].close()
+        net.connection(family, PORT + 2)
+        assert ss_number(remote_leg(net, family, PORT + 2), "cwnd") == 10
+        with net.gateway.listen(family, family.lan, PORT) as listener:
+            near = net.client.connect(family, family.lan, PORT)
+            far, _ = listener.accept()
+            lines = net.gateway.tcp("state", "established", "sport", f"= :{PORT}")
+            assert [ss_number(line, "cwnd") for line in lines] == [10]
+            near.close()
+            far.close()
+
+
+def test_a_trunk_port_is_left_alone_when_the_agent_is_gone(net, gateway, family):
+    gateway.start(serve(PORT))
+    with wan.tuned_trunk(net, PORT, skip_slow_start=True, flow_control="cubic", **LINK) as agent:
+        agent.kill()
+        agent.wait()
+        net.connection(family, PORT)
+        assert ss_number(remote_leg(net, family), "cwnd") == 10
+        agent.popen.stdin.close()
+        agent.popen.returncode = 0
+
+
+def test_the_first_flight_is_sent_before_the_first_answer(net, gateway, family):
+    """A download: what leaves the remote until the gateway's first acknowledgement of it."""
+    content = os.urandom(2_000_000)
+    gateway.start(serve(PORT, address=wan.FAR[family.name].remote, window="4MiB"))
+    with wan.long_way(net, "--delay", "50ms"), \
+            wan.tuned_trunk(net, PORT, skip_slow_start=True, flow_control="cubic", **LINK):
+        near, far = wan.connection(net, family, PORT)
+        near.sendall(b"go")  # opens the window beyond the handshake's 64 KiB
+        assert receive(far, 2) == b"go"
+        capture = Capture(net.remote, "far")
+        sender = Task(far.sendall, content)
+        assert receive(near, len(content)) == content
+        sender.result()
+        segments = capture.segments(lambda s: PORT in (s.source_port, s.target_port))
+    sent = [s.sequence for s in segments if s.outgoing]
+    first_answer = next(number for number, s in enumerate(segments)
+                        if not s.outgoing and (s.acknowledgement - sent[0]) % (1 << 32) > 0
+                        and (s.acknowledgement - sent[0]) % (1 << 32) < 1 << 31)
+    in_flight = sum(1 for s in segments[:first_answer] if s.outgoing)
+    most = max((s.sequence - sent[0]) % (1 << 32) for s in segments[:first_answer] if s.outgoing)
+    print(f"first flight of {family}: {most} bytes in {in_flight} bursts of 1250000")
+    assert 200_000 < most <= 1_400_000
+
+
+# ---- linkrate on a link ----
+
+@contextlib.contextmanager
+def stream_up(net, family, **connect):
+    """A client that sends without end in the block; gives its socket."""
+    near, far = wan.connection(net, family, PORT)
+    stop = threading.Event()
+
+    def send():
+        block = bytes(1 << 16)
+        with contextlib.suppress(OSError):
+            while not stop.is_set():
+                near.sendall(block)
+
+    def read():
+        buffer = bytearray(1 << 20)
+        with contextlib.suppress(OSError):
+            while far.recv_into(buffer):
+                pass
+
+    tasks = Task(send), Task(read)
+    try:
+        yield near
+    finally:
+        stop.set()
+        far.close()
+        net.close_sockets()
+        for task in tasks:
+            task.result()
+
+
+@contextlib.contextmanager
+def flood(net, family, bits_per_second):
+    """Datagrams of somebody else on the same link, towards the remote."""
+    remote = wan.FAR[family.name].remote
+    size = 1400
+    out = net.wan.socket(family.af, socket.SOCK_DGRAM)
+    out.connect((remote, 9))
+    sink = net.remote.socket(family.af, socket.SOCK_DGRAM)
+    sink.bind((remote, 9))
+    stop = threading.Event()
+
+    def send():
+        begin, sent = time.monotonic(), 0
+        while not stop.is_set():
+            due = (time.monotonic() - begin) * bits_per_second / 8 / size
+            while sent < due:
+                with contextlib.suppress(OSError):
+                    out.send(bytes(size))
+                sent += 1
+            time.sleep(0.002)
+
+    task = Task(send)
+    try:
+        yield
+    finally:
+        stop.set()
+        task.result()
+
+
+def watch(gateway, near, condition, what, timeout=60):
+    """Polls the flow's pacing until condition(bits a second) holds; all that was seen."""
+    seen = []
+
+    def holds():
+        flow = gateway.flow_of(near)
+        if flow and flow["wan"]["pacing_bps"]:
+            seen.append(flow["wan"]["pacing_bps"])
+            return condition(seen[-1])
+        return False
+
+    try:
+        wait_for(holds, what, timeout)
+    except AssertionError as error:
+        raise AssertionError(f"{error}; pacing was {seen[-10:]}") from None
+    return seen
+
+
+def far_port(family, **params):
+    return serve(PORT, address=wan.FAR[family.name].remote, **params)
+
+
+@pytest.mark.smoke
+def test_linkrate_fills_a_lossy_link(net, gateway, family):
+    content = os.urandom(20_000_000)
+    gateway.start(far_port(family, flow_control="linkrate", skip_slow_start=True, **LINK))
+    with wan.long_way(net, "--rate", "100mbit", "--delay", "50ms", "--loss", "0.001"):
+        seconds, digest = wan.upload(net, family, PORT, content)
+    bound = wan.upload_bound(len(content), 100e6, 0.1)
+    print(f"{family}: {seconds:.2f} s, {seconds / bound:.2f} x the bound of {bound:.2f} s")
+    assert digest == hashlib.sha256(content).hexdigest()
+
+
+def test_linkrate_does_not_take_random_loss_for_congestion(net, gateway, family):
+    content = os.urandom(10_000_000)
+    gateway.start(far_port(family, flow_control="linkrate", rate="50mbit", rtt="100ms"))
+    with wan.long_way(net, "--rate", "100mbit", "--delay", "50ms", "--loss", "0.01"):
+        seconds, digest = wan.upload(net, family, PORT, content)
+        bound = wan.upload_bound(len(content), 50e6, 0.1)
+        print(f"{family}: {seconds:.2f} s, {seconds / bound:.2f} x the bound of {bound:.2f} s")
+        assert digest == hashlib.sha256(content).hexdigest()
+        with stream_up(net, family) as near:
+            time.sleep(3)
+            watch(gateway, near, lambda bps: bps > 25_000_000, "more than half the rate")
+
+
+def test_linkrate_gives_way_when_the_rate_is_not_there_and_comes_back(net, gateway, family):
+    gateway.start(far_port(family, flow_control="linkrate", rate="18mbit", rtt="30ms"))
+    with wan.long_way(net, "--rate", "20mbit", "--delay", "15ms"), \
+            stream_up(net, family) as near:
+        watch(gateway, near, lambda bps: bps > 16_000_000, "the reserved rate")
+        with flood(net, family, 15e6):
+            down = watch(gateway, near, lambda bps: bps < 11_000_000, "a lower rate")
+        up = watch(gateway, near, lambda bps: bps > 16_000_000, "the reserved rate again")
+    assert min(down + up) > 18_000_000 / 8 * 0.9, "below its floor"
+
+
+def test_cbr_gives_way_to_nobody(net, gateway, family):
+    gateway.start(far_port(family, qos="cbr", rate="15mbit", rtt="30ms"))
+    with wan.long_way(net, "--rate", "20mbit", "--delay", "15ms"), \
+            stream_up(net, family) as near, flood(net, family, 15e6):
+        time.sleep(3)
+        watch(gateway, near, lambda bps: 14_000_000 < bps < 15_000_000, "its rate")
+
+
+def test_abr_rises_from_its_minimum_to_its_peak(net, gateway, family):
+    gateway.start(far_port(family, qos="abr", minimum="2mbit", peak="15mbit", rtt="30ms"))
+    with wan.long_way(net, "--rate", "20mbit", "--delay", "15ms"), \
+            stream_up(net, family) as near:
+        seen = watch(gateway, near, lambda bps: bps > 14_000_000, "its peak")
+    assert max(seen) < 15_000_000
+
+
+def test_vbr_bursts_at_its_peak_and_then_holds_the_sustained_rate(net, gateway, family):
+    gateway.start(far_port(family, qos="vbr", sustained="5mbit", peak="15mbit", rtt="30ms"))
+    with wan.long_way(net, "--rate", "20mbit", "--delay", "15ms"), \
+            stream_up(net, family) as near:
+        watch(gateway, near, lambda bps: bps > 14_000_000, "its peak")
+        watch(gateway, near, lambda bps: bps < 5_000_000, "the sustained rate")
+        time.sleep(1)
+        watch(gateway, near, lambda bps: 4_500_000 < bps < 5_000_000, "the sustained rate still")
+
+
+# ---- who owns it ----
+
+@pytest.fixture
+def alone():
+    if linkrate_known():
+        pytest.skip("another process of this host has registered linkrate")
+
+
+def test_a_killed_daemon_leaves_no_algorithm_behind(alone, net, gateway):
+    if not new_kernel(6, 4):
+        raise Unsupported("no links for congestion controls (before 6.4)")
+    gateway.start(serve(PORT))
+    assert linkrate_known()
+    gateway.kill()
+    wait_for(lambda: not linkrate_known(), "linkrate is gone")
+
+
+def test_one_daemon_of_a_host_takes_over_from_the_other(alone, net, gateway, family):
+    """And while the other has it, it runs with the parameters of both."""
+    with wan.tuned_trunk(net, PORT + 1):
+        gateway.start(serve(PORT, qos="abr", minimum="10mbit", peak="50mbit"))
+        near, far = net.connection(family, PORT)
+        echo(near, far)
+        assert 9_000_000 < gateway.flow_of(near)["wan"]["pacing_bps"] < 10_000_000
+    echo(near, far)  # a socket keeps what it has
+    wait_for(linkrate_known, "the gateway has registered it")
+    near, far = net.connection(family, PORT)
+    echo(near, far)
+    leg = gateway.flow_of(near)["wan"]
+    assert leg["cc"] == "linkrate"
+    assert 9_000_000 < leg["pacing_bps"] < 10_000_000

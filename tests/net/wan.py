@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: GPL-2.0
+"""
+An emulated long way (build/tests/wanem) between the wan and the remote of a
+network, beside the short one, and transfers over it. The remote's addresses at
+its far end are those of Far.
+"""
+import contextlib
+import hashlib
+import os
+import socket
+import subprocess
+import time
+from dataclasses import dataclass
+
+import rig
+from gateway import BUILD
+from peer import Task
+
+WANEM = os.path.join(BUILD, "tests", "wanem")
+TUNE_TRUNK = os.path.join(BUILD, "tests", "tune_trunk")
+PAYLOAD, PACKET = 1448, 1500  # of a full segment over IPv4
+
+
+@dataclass(frozen=True)
+class Far:
+    """The two ends of the long way in one address family."""
+
+    near: str
+    remote: str
+
+
+FAR = {"IPv4": Far("10.8.0.1", "10.8.0.2"), "IPv6": Far("fd00:8::1", "fd00:8::2")}
+
+
+@contextlib.contextmanager
+def long_way(net, *options):
+    """The emulation runs in the block; options are wanem's."""
+    addresses = [part for family in rig.FAMILIES for part in
+                 ("--address-a", f"{FAR[family.name].near}/{family.bits}",
+                  "--address-b", f"{FAR[family.name].remote}/{family.bits}")]
+    ready, ready_end = os.pipe()
+    try:
+        process = rig.Process(
+            [WANEM, "--netns-a", net.wan.name, "--netns-b", net.remote.name,
+             "--device-a", "far", "--device-b", "far", *addresses,
+             "--ready-fd", ready_end, *options],
+            os.path.join(net.directory, "wanem.log"), pass_fds=(ready_end,))
+    finally:
+        os.close(ready_end)
+    try:
+        with os.fdopen(ready) as pipe:
+            assert pipe.readline() == "ready\n", process.output()
+        for family in rig.FAMILIES:
+            near = FAR[family.name].near
+            net.remote.ip(f"route add {family.net(family.wan)} via {near}",
+                          f"route add {family.net(family.client)} via {near}", family=family)
+        yield process
+    finally:
+        process.end()
+
+
+@contextlib.contextmanager
+def tuned_trunk(net, port, **params):
+    """What the remote accepts at the port is tuned in the block, as by an agent."""
+    pairs = [f"{key.replace('_', '-')}={str(value).lower()}" for key, value in params.items()]
+    process = net.remote.spawn(TUNE_TRUNK, port, *pairs, stdin=subprocess.PIPE,
+                               stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.popen.stdout.readline() == "ready\n", process.output()
+        yield process
+        process.popen.stdin.close()
+        assert process.wait() == 0, process.output()
+    finally:
+        process.end()
+
+
+def connection(net, family, port):
+    """(the client's socket, the remote's) of a connection over the long way."""
+    remote = FAR[family.name].remote
+    with contextlib.closing(net.remote.listen(family, remote, port)) as listener:
+        near = net.client.connect(family, remote, port, timeout=60)
+        far, _ = listener.accept()
+    net.remote.sockets.append(far)
+    for sock in near, far:
+        sock.settimeout(90)
+    return near, far
+
+
+def upload(net, family, port, content, algorithm=b"cubic"):
+    """
+    Sends content to a server that answers when it has read all of it, by the
+    client's algorithm. Returns (seconds from the first SYN to the answer, SHA-256 of what arrived).
+    """
+    digest = hashlib.sha256()
+
+    def serve(listener):
+        sock, _ = listener.accept()
+        net.remote.sockets.append(sock)
+        sock.settimeout(90)
+        buffer, left = memoryview(bytearray(1 << 20)), len(content)
+        while left > 0 and (count := sock.recv_into(buffer)):
+            digest.update(buffer[:count])
+            left -= count
+        sock.sendall(b"done")
+
+    remote = FAR[family.name].remote
+    with contextlib.closing(net.remote.listen(family, remote, port)) as listener:
+        listener.settimeout(90)
+        server = Task(serve, listener)
+        start = time.monotonic()
+        near = net.client.socket(family.af, socket.SOCK_STREAM, timeout=90)
+        near.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, algorithm)
+        near.connect((remote, port))
+        near.sendall(content)
+        assert rig.receive(near, 4) == b"done"
+        seconds = time.monotonic() - start
+        server.result()
+    near.close()
+    return seconds, digest.hexdigest()
+
+
+def upload_bound(size, bits_per_second, rtt):
+    """The least seconds it can take: a round trip each to connect and to be answered, and
+    the link full all the time with packets of which the headers are a part."""
+    return 2 * rtt + size * PACKET / PAYLOAD * 8 / bits_per_second
