@@ -27,7 +27,7 @@
  * to change their user; and killing a relay that does not stop. */
 static const int capabilities[] = {
 	CAP_BPF,    CAP_PERFMON, CAP_NET_ADMIN, CAP_NET_RAW, CAP_NET_BIND_SERVICE,
-	CAP_SETUID, CAP_SETGID,	 CAP_KILL
+	CAP_SETUID, CAP_SETGID,	 CAP_KILL,	CAP_SYS_CHROOT,
 };
 
 static uint64_t flows_of(uint32_t port_id, void *context)
