@@ -24,12 +24,13 @@
 
 /* X(name, description): the rule that a refused registration broke. The name is
  * the "rule" an agent is told; refused_NAME is its counter. */
-#define REGISTRATION_REFUSALS(X)                                            \
-	X(address, "the policy does not give the identity this address")    \
-	X(port, "the policy does not give the identity this port")          \
-	X(flows, "the identity has as many flows as its policy allows")     \
-	X(taken, "the address belongs to another identity, or is static")   \
-	X(params, "these parameters are wrong or cannot be had here")       \
+#define REGISTRATION_REFUSALS(X)                                                      \
+	X(address, "the policy does not give the identity this address")              \
+	X(port, "the policy does not give the identity this port")                    \
+	X(flows, "the identity has as many flows as its policy allows")               \
+	X(taken, "the address belongs to another identity, or is static")             \
+	X(params, "these parameters are wrong or cannot be had here")                 \
+	X(lease, "the lease has run out, or a service was withdrawn: register again") \
 	X(feature, "the agent requires a feature that this version has not")
 
 #define REFUSAL_CONSTANT(name, description) REFUSED_##name,
@@ -83,9 +84,9 @@ struct registrar_answer {
 };
 
 _Static_assert(sizeof(struct path_report) == 24, "path_report has no padding");
-_Static_assert(sizeof(struct registrar_request) ==
-		       48 + sizeof(struct path_report) + sizeof(struct wan_params) +
-			       AGENT_VERSION_MAX,
+_Static_assert(sizeof(struct registrar_request) == 48 + sizeof(struct path_report) +
+							   sizeof(struct wan_params) +
+							   AGENT_VERSION_MAX,
 	       "registrar_request has no padding");
 _Static_assert(sizeof(struct registrar_answer) == 184, "registrar_answer has no padding");
 

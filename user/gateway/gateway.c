@@ -26,7 +26,7 @@
 /* Maps, links and interfaces; and what relays that are restarted keep or need
  * to change their user; and killing a relay that does not stop. */
 static const int capabilities[] = {
-	CAP_BPF,    CAP_PERFMON, CAP_NET_ADMIN, CAP_NET_RAW, CAP_NET_BIND_SERVICE,
+	CAP_BPF,    CAP_PERFMON, CAP_NET_ADMIN, CAP_NET_RAW,	CAP_NET_BIND_SERVICE,
 	CAP_SETUID, CAP_SETGID,	 CAP_KILL,	CAP_SYS_CHROOT,
 };
 
@@ -67,6 +67,7 @@ static int on_sweep(sd_event_source *source, uint64_t now_us, void *context)
 	struct gateway *gateway = context;
 
 	registry_sweep(gateway->registry);
+	registrations_sweep(&gateway->registrations, now_us);
 	if (gateway->stopping && supervisor_flows(gateway->supervisor) == 0)
 		return sd_event_exit(gateway->event, 0);
 	sd_event_source_set_time(source, now_us + SWEEP_US);
@@ -199,7 +200,46 @@ static int start_tables(struct gateway *gateway, char *error)
 		snprintf(error, GATEWAY_ERROR_MAX, "out of memory");
 		return result;
 	}
+	registrations_init(&gateway->registrations, gateway->registry);
+	if (registrations_apply(&gateway->registrations, config)) {
+		snprintf(error, GATEWAY_ERROR_MAX, "out of memory");
+		return -ENOMEM;
+	}
 	return registry_apply(gateway->registry, config, error);
+}
+
+static int make_empty_dir(struct gateway *gateway, char *error)
+{
+	int result = 0;
+
+	if (asprintf(&gateway->empty_dir, "%s/empty", gateway->options.run_dir) < 0) {
+		gateway->empty_dir = NULL;
+		result = -ENOMEM;
+	} else if (mkdir(gateway->empty_dir, 0555) < 0 && errno != EEXIST) {
+		result = -errno;
+	}
+	if (result)
+		snprintf(error, GATEWAY_ERROR_MAX, "%.200s/empty: cannot be made: %s",
+			 gateway->options.run_dir, strerror(-result));
+	return result;
+}
+
+static int start_registrar(struct gateway *gateway, char *error)
+{
+	int result = make_empty_dir(gateway, error);
+
+	if (result)
+		return result;
+	result = registrar_process_new(gateway->event, &gateway->registrations, gateway->empty_dir,
+				       &gateway->registrar);
+	if (result) {
+		snprintf(error, GATEWAY_ERROR_MAX, "out of memory");
+		return result;
+	}
+	result = registrar_process_listen(gateway->registrar, &gateway->config->registrar, error);
+	if (!result)
+		registrar_process_apply(gateway->registrar, NULL, gateway->config);
+	return result;
 }
 
 static int start_relays(struct gateway *gateway, char *error)
@@ -283,6 +323,7 @@ int gateway_start(struct gateway *gateway, const struct gateway_options *options
 	}
 	result = result ?: start_control(gateway, error);
 	result = result ?: start_relays(gateway, error);
+	result = result ?: start_registrar(gateway, error);
 	/* Until relays serve, SYNs pass: nothing is lost by attaching now. */
 	result = result ?: attach_all(gateway, error);
 	return result
@@ -306,12 +347,18 @@ void gateway_free(struct gateway *gateway)
 	 * the program that finds their packets. */
 	if (gateway->intercept && !gateway->draining)
 		intercept_set_accepting(gateway->intercept, false);
+	registrar_process_free(gateway->registrar);
 	supervisor_free(gateway->supervisor);
 	control_server_free(gateway->control);
 	registry_free(gateway->registry);
+	if (gateway->registrations.registry)
+		registrations_free(&gateway->registrations);
 	intercept_free(gateway->intercept);
 	if (gateway->routing)
 		routing_remove();
+	if (gateway->empty_dir)
+		rmdir(gateway->empty_dir);
+	free(gateway->empty_dir);
 	if (gateway->made_run_dir)
 		rmdir(gateway->options.run_dir);
 	gateway_config_free(gateway->config);
@@ -395,12 +442,18 @@ int gateway_reload(struct gateway *gateway, char *error)
 			 gateway->options.config_path);
 		return result;
 	}
-	result = attach_new(gateway, config, error);
+	result = registrar_process_listen(gateway->registrar, &config->registrar, error);
+	result = result ?: attach_new(gateway, config, error);
 	if (result) {
 		gateway_config_free(config);
 		return result;
 	}
 	result = registry_apply(gateway->registry, config, error);
+	if (registrations_apply(&gateway->registrations, config) && !result) {
+		result = -ENOMEM;
+		snprintf(error, GATEWAY_ERROR_MAX, "out of memory");
+	}
+	registrar_process_apply(gateway->registrar, gateway->config, config);
 	detach_old(gateway, config);
 	note_restart(gateway->config, config);
 	gateway_config_free(gateway->config);

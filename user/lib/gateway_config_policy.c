@@ -192,10 +192,11 @@ int on_policy_end(cfg_t *file, cfg_opt_t *option)
 	if (!policy->name)
 		config_loading->errors->no_memory = true;
 	else if (!name_is_valid(name))
-		config_error(config_loading->errors, policy->line,
-			     "policy \"%.70s\" is no name of an identity, expected 1 to %d printable "
-			     "characters without space",
-			     name, IDENTITY_NAME_MAX - 1);
+		config_error(
+			config_loading->errors, policy->line,
+			"policy \"%.70s\" is no name of an identity, expected 1 to %d printable "
+			"characters without space",
+			name, IDENTITY_NAME_MAX - 1);
 	return cfg_opt_rmnsec(option, 0);
 }
 
@@ -204,14 +205,15 @@ int on_policy_end(cfg_t *file, cfg_opt_t *option)
 /* What is missing. Nothing is when it may stand in the part that could not be read. */
 static void complete_check(const struct config_parts *parts, const struct policy_part *policy)
 {
-	const char *missing = !policy->key_file	     ? "key-file = \"FILE\""
+	const char *missing = !policy->key_file	       ? "key-file = \"FILE\""
 			      : !policy->has_addresses ? "addresses = { \"PREFIX\" }"
 			      : !policy->has_ports     ? "ports = { \"PORT\" }"
 						       : NULL;
 
 	if (missing && !parts->text.is_cut)
-		config_error(parts->errors, policy->line, "policy \"%.60s\" without %.*s, expected %s",
-			     policy->name, (int)strcspn(missing, " "), missing, missing);
+		config_error(parts->errors, policy->line,
+			     "policy \"%.60s\" without %.*s, expected %s", policy->name,
+			     (int)strcspn(missing, " "), missing, missing);
 }
 
 static void policy_check(struct config_parts *parts, size_t index)

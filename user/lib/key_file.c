@@ -91,8 +91,9 @@ static int read_open(int fd, const char *path, uint8_t key[KEY_SIZE], char *erro
 		result = fail(error, -errno, PATH_SHOWN ": %s", path, strerror(errno));
 	else if (!parse(text, (size_t)length, key))
 		result = fail(error, -EINVAL,
-			      PATH_SHOWN " holds no key, expected 64 hexadecimal digits, as `sluice "
-					 "keygen` writes them",
+			      PATH_SHOWN
+			      " holds no key, expected 64 hexadecimal digits, as `sluice "
+			      "keygen` writes them",
 			      path);
 	explicit_bzero(text, sizeof(text));
 	return result;
