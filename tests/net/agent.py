@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
 """The agent under test, and what a gateway needs to hear it: policies and keys."""
 import contextlib
+import json
 import os
 import signal
 import socket
+import subprocess
 
 from gateway import BUILD, SLUICE, quoted
 from rig import FAMILIES, run, wait_for
@@ -40,6 +42,15 @@ def service(port, **keys):
     return f"service {port} {{{lines} }}\n"
 
 
+def log_length(namespace, program):
+    """Characters in the log that the namespace's next process writes to."""
+    name = f"{namespace.name}-{os.path.basename(program)}-{len(namespace.processes)}.log"
+    with contextlib.suppress(FileNotFoundError):
+        with open(os.path.join(namespace.directory, name), errors="replace") as text:
+            return len(text.read())
+    return 0
+
+
 class Agent:
     """sluice-agent in a namespace, by default the remote's."""
 
@@ -74,6 +85,8 @@ class Agent:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
             notify.bind(path)
             notify.settimeout(20)
+            # an agent of an earlier test may have had the same log
+            self.earlier = log_length(self.namespace, AGENT)
             self.process = self.namespace.spawn(AGENT, "-c", self.config,
                                                 env={**os.environ, "NOTIFY_SOCKET": path})
             assert "READY=1" in notify.recv(4096).decode()
@@ -93,10 +106,10 @@ class Agent:
         self.process.wait()
 
     def says(self, text, timeout=10):
-        wait_for(lambda: text in self.process.output(), f"the agent says {text!r}", timeout)
+        wait_for(lambda: text in self.output(), f"the agent says {text!r}", timeout)
 
     def output(self):
-        return self.process.output()
+        return self.process.output()[self.earlier:]
 
 
 def registered(gateway, address, port, state="active"):
@@ -111,3 +124,53 @@ def wait_registered(gateway, address, *ports, timeout=15):
     for port in ports:
         wait_for(lambda: registered(gateway, address, port), f"{address} {port} is registered",
                  timeout)
+
+
+class Talker:
+    """Speaks to the registrar line by line, well or badly, with the right key or none."""
+
+    def __init__(self, gateway, family, identity="site", key=None):
+        address = family.at(family.wan, REGISTRAR_PORT)
+        if key is None:
+            with open(key_file(gateway, identity)) as text:
+                key = text.read().strip()
+        # -ign_eof would also stop s_client from taking lines as commands
+        self.process = gateway.network.remote.spawn(
+            "openssl", "s_client", "-connect", address, "-tls1_3", "-psk", key,
+            "-psk_identity", identity, "-quiet", "-no_ign_eof",
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        os.set_blocking(self.process.popen.stdout.fileno(), False)
+        self.received = b""
+
+    def send(self, *messages):
+        """Objects as JSON, text and bytes as they are; one line each."""
+        for message in messages:
+            if isinstance(message, dict):
+                message = json.dumps(message)
+            if isinstance(message, str):
+                message = message.encode()
+            with contextlib.suppress(BrokenPipeError):
+                self.process.popen.stdin.write(message + b"\n")
+        with contextlib.suppress(BrokenPipeError):
+            self.process.popen.stdin.flush()
+
+    def hello(self, **keys):
+        self.send({"type": "hello", "version": 1, "agent": "test", **keys})
+        return self.expect("hello")
+
+    def lines(self):
+        self.received += self.process.popen.stdout.read() or b""
+        return [json.loads(line) for line in self.received.split(b"\n")[:-1]]
+
+    def expect(self, kind, **keys):
+        """The first message of a type, with these members; waits for it."""
+        def found():
+            for message in self.lines():
+                if message["type"] == kind and keys.items() <= message.items():
+                    return message
+            return None
+        return wait_for(found, f"the registrar says {kind} {keys}; it said {self.received!r}")
+
+    def closed(self, timeout=10):
+        """Waits until the registrar has ended the connection."""
+        self.process.wait(timeout)

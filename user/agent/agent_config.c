@@ -305,7 +305,7 @@ static void gateway_check(struct parts *parts, size_t index)
 	char error[KEY_FILE_ERROR_MAX];
 
 	for (size_t i = 0; i < index; i++)
-		if (strcmp(parts->gateways[i].gateway.name, part->gateway.name) == 0) {
+		if (strcmp(parts->config->gateways[i].name, part->gateway.name) == 0) {
 			config_error(parts->errors, part->line,
 				     "gateway \"%.60s\" is already given at line %d, expected "
 				     "another name",

@@ -18,8 +18,10 @@ SSL_CTX *tls_psk_context(const SSL_METHOD *method)
 		SSL_CTX_free(context);
 		return NULL;
 	}
-	SSL_CTX_set_options(context,
-			    SSL_OP_NO_TICKET | SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION);
+	/* An end without notice is one: what matters is whole lines. */
+	SSL_CTX_set_options(context, SSL_OP_NO_TICKET | SSL_OP_NO_COMPRESSION |
+					     SSL_OP_NO_RENEGOTIATION |
+					     SSL_OP_IGNORE_UNEXPECTED_EOF);
 	SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE |
 					  SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
