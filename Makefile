@@ -48,9 +48,10 @@ AGENT_OBJECTS := $(call objects,user/agent)
 UNIT_OBJECTS := $(call objects,tests/unit)
 PACKET_OBJECTS := $(call objects,tests/packet)
 
-# The gateway less its main(): what the tests link with.
+# Gateway and agent less their main(): what the tests link with.
 GATEWAY_MAIN := $(BUILD)/obj/user/gateway/main.o
 GATEWAY_PARTS := $(filter-out $(GATEWAY_MAIN),$(GATEWAY_OBJECTS))
+AGENT_PARTS := $(filter-out $(BUILD)/obj/user/agent/main.o,$(AGENT_OBJECTS))
 
 # A tool of the tests is one file, or one directory, below tests/tools.
 TOOL_FILES := $(patsubst tests/tools/%.c,%,$(wildcard tests/tools/*.c))
@@ -91,7 +92,7 @@ MULTIARCH := $(shell $(CLANG) -print-multiarch)
 endif
 
 WARNINGS := -Wall -Wextra -Wshadow $(if $(filter 1,$(WERROR)),-Werror)
-INCLUDES := -Iinclude -Iuser/lib -Iuser/gateway -I$(BUILD)/bpf
+INCLUDES := -Iinclude -Iuser/lib -Iuser/gateway -Iuser/agent -I$(BUILD)/bpf
 
 CFLAGS ?= -O2 -g
 ALL_CPPFLAGS = -D_GNU_SOURCE -DSLUICE_VERSION='"$(VERSION)"' $(INCLUDES) $(LIBRARY_CFLAGS) \
@@ -199,6 +200,9 @@ $(BUILD)/libsluice.a: $(LIB_OBJECTS)
 $(BUILD)/libgateway.a: $(GATEWAY_PARTS)
 	$(archive)
 
+$(BUILD)/libagent.a: $(AGENT_PARTS)
+	$(archive)
+
 $(BUILD)/bin/sluiced: $(GATEWAY_OBJECTS) $(BUILD)/libsluice.a
 	$(link)
 
@@ -208,7 +212,7 @@ $(BUILD)/bin/sluice: $(CLI_OBJECTS) $(BUILD)/libsluice.a
 $(BUILD)/bin/sluice-agent: $(AGENT_OBJECTS) $(BUILD)/libsluice.a
 	$(link)
 
-$(BUILD)/tests/unit: $(UNIT_OBJECTS) $(BUILD)/libgateway.a $(BUILD)/libsluice.a
+$(BUILD)/tests/unit: $(UNIT_OBJECTS) $(BUILD)/libgateway.a $(BUILD)/libagent.a $(BUILD)/libsluice.a
 	$(link) $(TEST_LIBS)
 
 $(BUILD)/tests/packet: $(PACKET_OBJECTS) $(BUILD)/libgateway.a $(BUILD)/libsluice.a

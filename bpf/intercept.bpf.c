@@ -273,6 +273,10 @@ static __always_inline int fresh_syn(struct __sk_buff *skb, const struct packet 
 		count(draining);
 		return pass();
 	}
+	if (port->flags & PORT_FULL) {
+		count(identity_full);
+		return pass();
+	}
 	if (!serves) {
 		count(relay_stale);
 		return pass();

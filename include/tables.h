@@ -51,6 +51,7 @@ struct port_value {
 
 #define PORT_DRAINING (1U << 0) /* withdrawn: SYNs pass, running flows are still found */
 #define PORT_EARLY (1U << 1) /* connect = early: answer the SYN before the remote did */
+#define PORT_FULL (1U << 2) /* its identity has all the flows it may have: SYNs pass */
 
 enum qos_class { QOS_UBR, QOS_CBR, QOS_VBR, QOS_ABR };
 enum connect_mode { CONNECT_HONEST, CONNECT_EARLY };

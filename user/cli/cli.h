@@ -35,8 +35,8 @@ struct verb {
 	bool takes_all; /* -a is meant for it */
 };
 
-verb_function verb_add, verb_attach, verb_del, verb_detach, verb_drain, verb_explain, verb_reload,
-	verb_show;
+verb_function verb_add, verb_attach, verb_del, verb_detach, verb_drain, verb_explain, verb_keygen,
+	verb_reload, verb_show;
 
 /* Prints "usage: sluice ..." of the verb. */
 void cli_print_usage(const struct verb *verb, FILE *stream);

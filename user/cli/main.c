@@ -31,6 +31,7 @@ static const struct verb verbs[] = {
 	{ "detach", verb_detach, "detach DEV", "serve them no more; their flows are kept", false },
 	{ "drain", verb_drain, "drain", "take no new connections, let the flows end", false },
 	{ "reload", verb_reload, "reload", "read the configuration file again", false },
+	{ "keygen", verb_keygen, "keygen [FILE]", "make a key for an agent, mode 0600", false },
 };
 
 #define VERB_COUNT (sizeof(verbs) / sizeof(*verbs))

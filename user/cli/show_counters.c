@@ -15,9 +15,12 @@ struct description {
 
 #define INTERCEPT_DESCRIPTION(name, description) { "intercept", #name, description },
 #define RELAY_DESCRIPTION(name, description) { "relay", #name, description },
+#define REGISTRAR_DESCRIPTION(name, description) { "registrar", #name, description },
 
-static const struct description descriptions[] = { INTERCEPT_COUNTERS(INTERCEPT_DESCRIPTION)
-							   RELAY_COUNTERS(RELAY_DESCRIPTION) };
+static const struct description descriptions[] = {
+	INTERCEPT_COUNTERS(INTERCEPT_DESCRIPTION) RELAY_COUNTERS(RELAY_DESCRIPTION)
+		REGISTRAR_COUNTERS(REGISTRAR_DESCRIPTION)
+};
 
 /* "" for a counter of a newer daemon. */
 static const char *describe(const char *group, const char *name)

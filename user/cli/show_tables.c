@@ -10,8 +10,11 @@ int show_proxies(const struct cli *cli, const json_t *result)
 		{ "NEXTHOP", "nexthop", format_yes, false },
 		{ "PORTS", "ports", format_number, true },
 		{ "FLOWS", "flows", format_number, true },
+		{ "EXPIRES", "expires_s", format_age, true },
+		{ "RTT", "path.rtt_us", format_rtt, true },
 		{ "ORIGIN", "origin", format_text, false },
 		{ "IDENTITY", "identity", format_text, false },
+		{ "AGENT", "agent", format_text, false },
 		{ 0 },
 	};
 

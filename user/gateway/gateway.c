@@ -30,8 +30,8 @@
 /* Maps, links and interfaces; and what relays that are restarted keep or need
  * to change their user; and killing a relay that does not stop. */
 static const int capabilities[] = {
-	CAP_BPF,    CAP_PERFMON, CAP_NET_ADMIN, CAP_NET_RAW, CAP_NET_BIND_SERVICE,
-	CAP_SETUID, CAP_SETGID,	 CAP_KILL
+	CAP_BPF,    CAP_PERFMON, CAP_NET_ADMIN, CAP_NET_RAW,	CAP_NET_BIND_SERVICE,
+	CAP_SETUID, CAP_SETGID,	 CAP_KILL,	CAP_SYS_CHROOT,
 };
 
 static uint64_t flows_of(uint32_t port_id, void *context)
@@ -87,6 +87,7 @@ static int on_sweep(sd_event_source *source, uint64_t now_us, void *context)
 		intercept_detach_unwanted(gateway->intercept);
 	if (gateway->tune)
 		tune_keep_linkrate(gateway->tune);
+	registrations_sweep(&gateway->registrations, now_us);
 	if (gateway->stopping && supervisor_flows(gateway->supervisor) == 0)
 		return sd_event_exit(gateway->event, 0);
 	sd_event_source_set_time(source, now_us + SWEEP_US);
@@ -274,7 +275,46 @@ static int start_tables(struct gateway *gateway, char *error)
 		snprintf(error, GATEWAY_ERROR_MAX, "out of memory");
 		return result;
 	}
+	registrations_init(&gateway->registrations, gateway->registry);
+	if (registrations_apply(&gateway->registrations, config)) {
+		snprintf(error, GATEWAY_ERROR_MAX, "out of memory");
+		return -ENOMEM;
+	}
 	return registry_apply(gateway->registry, config, error);
+}
+
+static int make_empty_dir(struct gateway *gateway, char *error)
+{
+	int result = 0;
+
+	if (asprintf(&gateway->empty_dir, "%s/empty", gateway->options.run_dir) < 0) {
+		gateway->empty_dir = NULL;
+		result = -ENOMEM;
+	} else if (mkdir(gateway->empty_dir, 0555) < 0 && errno != EEXIST) {
+		result = -errno;
+	}
+	if (result)
+		snprintf(error, GATEWAY_ERROR_MAX, "%.200s/empty: cannot be made: %s",
+			 gateway->options.run_dir, strerror(-result));
+	return result;
+}
+
+static int start_registrar(struct gateway *gateway, char *error)
+{
+	int result = make_empty_dir(gateway, error);
+
+	if (result)
+		return result;
+	result = registrar_process_new(gateway->event, &gateway->registrations, gateway->empty_dir,
+				       &gateway->registrar);
+	if (result) {
+		snprintf(error, GATEWAY_ERROR_MAX, "out of memory");
+		return result;
+	}
+	result = registrar_process_listen(gateway->registrar, &gateway->config->registrar, error);
+	if (!result)
+		registrar_process_apply(gateway->registrar, NULL, gateway->config);
+	return result;
 }
 
 static int start_relays(struct gateway *gateway, char *error)
@@ -368,6 +408,7 @@ int gateway_start(struct gateway *gateway, const struct gateway_options *options
 		result = routing_add(error, GATEWAY_ERROR_MAX);
 	}
 	result = result ?: start_relays(gateway, error);
+	result = result ?: start_registrar(gateway, error);
 	/* Until relays serve, SYNs pass: nothing is lost by attaching now. */
 	result = result ?: attach_all(gateway, error);
 	return result
@@ -391,6 +432,7 @@ void gateway_free(struct gateway *gateway)
 	 * the program that finds their packets. */
 	if (gateway->intercept && !gateway->draining)
 		intercept_set_accepting(gateway->intercept, false);
+	registrar_process_free(gateway->registrar);
 	if (gateway->supervisor) {
 		supervisor_free(gateway->supervisor);
 		gateway->draining = true;
@@ -398,10 +440,15 @@ void gateway_free(struct gateway *gateway)
 	}
 	control_server_free(gateway->control);
 	registry_free(gateway->registry);
+	if (gateway->registrations.registry)
+		registrations_free(&gateway->registrations);
 	intercept_free(gateway->intercept);
 	tune_close(gateway->tune);
 	if (gateway->routing)
 		routing_remove();
+	if (gateway->empty_dir)
+		rmdir(gateway->empty_dir);
+	free(gateway->empty_dir);
 	if (gateway->made_run_dir)
 		rmdir(gateway->options.run_dir);
 	gateway_config_free(gateway->config);

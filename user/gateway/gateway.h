@@ -13,6 +13,8 @@
 #include "control.h"
 #include "gateway_config.h"
 #include "intercept.h"
+#include "registrar_process.h"
+#include "registrations.h"
 #include "registry.h"
 #include "supervisor.h"
 #include "tune.h"
@@ -33,12 +35,15 @@ struct gateway {
 	struct tune *tune; /* NULL: sockets are not tuned */
 	struct registry *registry;
 	struct supervisor *supervisor;
+	struct registrations registrations;
+	struct registrar_process *registrar;
 	struct control_server *control;
 	sd_event_source *sweep_timer;
 	sd_event_source *drain_timer;
 	int namespace_lock; /* see lock_namespace() */
 	bool routing; /* policy routing was added */
 	bool made_run_dir;
+	char *empty_dir; /* in run_dir, the registrar's root; NULL: not made; owned */
 	bool draining; /* takes no new connections */
 	bool stopping; /* exits when the last flow has ended */
 	uint64_t removals; /* of registry entries, when old legs were looked for last */

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Reloading the configuration while everything runs; declared in gateway.h. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -74,12 +75,18 @@ int gateway_reload(struct gateway *gateway, char *error)
 			 gateway->options.config_path);
 		return result;
 	}
-	result = attach_new(gateway, config, error);
+	result = registrar_process_listen(gateway->registrar, &config->registrar, error);
+	result = result ?: attach_new(gateway, config, error);
 	if (result) {
 		gateway_config_free(config);
 		return result;
 	}
 	result = registry_apply(gateway->registry, config, error);
+	if (registrations_apply(&gateway->registrations, config) && !result) {
+		result = -ENOMEM;
+		snprintf(error, GATEWAY_ERROR_MAX, "out of memory");
+	}
+	registrar_process_apply(gateway->registrar, gateway->config, config);
 	note_wanted(gateway, config);
 	note_restart(gateway->config, config);
 	gateway_config_free(gateway->config);

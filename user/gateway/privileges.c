@@ -29,6 +29,7 @@ static const int needed[] = {
 	CAP_SETUID, /* relays without privilege */
 	CAP_SETGID,
 	CAP_SETPCAP, /* emptying the bounding set */
+	CAP_SYS_CHROOT, /* the registrar without a file system */
 	CAP_KILL, /* ending a relay that hangs */
 };
 
@@ -202,4 +203,27 @@ int privileges_drop(const char *user, const int *capabilities, size_t count, cha
 		return -EPERM;
 	}
 	return forbid_new_privileges(error, size);
+}
+
+int privileges_confine(const char *user, const char *root, char *error, size_t size)
+{
+	static const int chroot_only[] = { CAP_SYS_CHROOT };
+	int result = privileges_drop(user, chroot_only, 1, error, size);
+
+	if (result)
+		return result;
+	if (chroot(root) < 0 || chdir("/") < 0) {
+		result = -errno;
+		snprintf(error, size, "cannot make %s the root: %s", root, strerror(-result));
+		return result;
+	}
+	/* From memory: there is no /proc any more to learn from. */
+	capng_clear(CAPNG_SELECT_CAPS);
+	result = capng_apply(CAPNG_SELECT_CAPS);
+	if (result < 0) {
+		snprintf(error, size, "cannot give up CAP_SYS_CHROOT: step %d of libcap-ng failed",
+			 -result);
+		return -EPERM;
+	}
+	return 0;
 }

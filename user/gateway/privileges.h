@@ -30,4 +30,8 @@ int privileges_keep(const int *capabilities, size_t count, char *error, size_t s
 int privileges_drop(const char *user, const int *capabilities, size_t count, char *error,
 		    size_t size);
 
+/* As privileges_drop() with no capability left, and with the directory root as
+ * the whole file system. */
+int privileges_confine(const char *user, const char *root, char *error, size_t size);
+
 #endif

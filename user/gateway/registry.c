@@ -26,6 +26,7 @@ struct registry {
 	uint32_t free_count;
 	uint64_t generation;
 	uint64_t removals;
+	size_t leased_count; /* entries of agents, draining ones included */
 	bool draining; /* some entry is */
 };
 
@@ -182,6 +183,42 @@ static uint64_t flows_of(const struct registry *registry, const struct port_entr
 	return registry->options.flows_of(port->value.port_id, registry->options.context);
 }
 
+/* Counts an entry among its proxy's active ones, or no longer. */
+static void count_active(struct port_entry *port, int by)
+{
+	if (port->origin == ORIGIN_AGENT)
+		port->proxy->agent_ports += (size_t)by;
+	else
+		port->proxy->static_ports += (size_t)by;
+}
+
+static bool is_active(const struct port_entry *port)
+{
+	return port->params && !port_is_draining(port);
+}
+
+static void set_lease(struct registry *registry, struct port_entry *port, struct lease *lease)
+{
+	if (port->lease) {
+		port->lease->ports--;
+		registry->leased_count--;
+	}
+	if (lease) {
+		lease->ports++;
+		registry->leased_count++;
+	}
+	port->lease = lease;
+}
+
+static uint32_t flags_of(const struct registration *registration)
+{
+	uint32_t flags = registration->params.connect == CONNECT_EARLY ? PORT_EARLY : 0;
+
+	if (registration->lease && registration->lease->identity->full)
+		flags |= PORT_FULL;
+	return flags;
+}
+
 /* Sets what a registration says of a port that is in the tree. */
 static int set_port(struct registry *registry, struct port_entry *port,
 		    const struct registration *registration, char *error)
@@ -192,11 +229,10 @@ static int set_port(struct registry *registry, struct port_entry *port,
 
 	if (result)
 		return result;
-	port->origin = registration->origin;
 	port->params = params;
 	port->value.params_id = params->id;
 	port->value.trunk_port = registration->trunk_port;
-	port->value.flags = registration->params.connect == CONNECT_EARLY ? PORT_EARLY : 0;
+	port->value.flags = flags_of(registration);
 	result = write_port(registry, port);
 	if (result) {
 		*port = before;
@@ -206,6 +242,13 @@ static int set_port(struct registry *registry, struct port_entry *port,
 	}
 	if (before.params)
 		params_table_put(before.params);
+	if (is_active(&before))
+		count_active(&before, -1);
+	port->origin = registration->origin;
+	count_active(port, 1);
+	set_lease(registry, port, registration->lease);
+	port->proxy->origin = registration->origin;
+	port->proxy->identity = registration->lease ? registration->lease->identity : NULL;
 	return 0;
 }
 
@@ -216,6 +259,9 @@ static void remove_port(struct registry *registry, struct port_entry *port)
 
 	bpf_map_delete_elem(registry->options.port_table, &key);
 	tdelete(port, &proxy->ports, compare_ports);
+	if (is_active(port))
+		count_active(port, -1);
+	set_lease(registry, port, NULL);
 	if (port->params)
 		params_table_put(port->params);
 	registry->by_id[port->value.port_id] = NULL;
@@ -291,34 +337,6 @@ static int enter(struct registry *registry, const struct registration *registrat
 	return result ? full_error(result, error) : 0;
 }
 
-/* Enters or changes an entry; `change` says whether an active one may be changed. */
-static int put(struct registry *registry, const struct registration *registration, bool change,
-	       char *error)
-{
-	struct port_entry *port;
-	int result = enter(registry, registration, &port, error);
-
-	if (result)
-		return result;
-	if (port->params && !port_is_draining(port) && !change) {
-		snprintf(error, REGISTRY_ERROR_MAX,
-			 "this port is registered already (%s): delete it first",
-			 port->origin == ORIGIN_CONFIG ? "by the configuration" : "by hand");
-		return -EEXIST;
-	}
-	result = set_port(registry, port, registration, error);
-	if (result && !port->params) /* it was made for this */
-		remove_port(registry, port);
-	else if (!result)
-		port->generation = registry->generation;
-	return result;
-}
-
-int registry_add(struct registry *registry, const struct registration *registration, char *error)
-{
-	return put(registry, registration, false, error);
-}
-
 /* ---- withdrawing ---- */
 
 struct port_collection {
@@ -365,9 +383,30 @@ static void withdraw(struct registry *registry, struct port_entry *port)
 		remove_port(registry, port);
 		return;
 	}
+	count_active(port, -1);
 	port->value.flags |= PORT_DRAINING;
 	write_port(registry, port);
 	registry->draining = true;
+}
+
+/* A question about agents' active entries. */
+struct leased {
+	bool (*wanted)(const struct registry *registry, const struct port_entry *port,
+		       const void *subject);
+	const void *subject;
+	size_t count; /* entries for which the answer was yes */
+};
+
+static bool is_leased(const struct registry *registry, const struct port_entry *port,
+		      const void *question)
+{
+	struct leased *leased = (struct leased *)question;
+
+	if (!port->lease || port_is_draining(port) ||
+	    !leased->wanted(registry, port, leased->subject))
+		return false;
+	leased->count++;
+	return true;
 }
 
 static bool is_port_of(const struct registry *registry, const struct port_entry *port,
@@ -376,6 +415,83 @@ static bool is_port_of(const struct registry *registry, const struct port_entry 
 	(void)registry;
 	return port->proxy == proxy && !port_is_draining(port);
 }
+
+static void withdraw_leased(struct registry *registry, struct port_entry *port)
+{
+	port->lease->lapsed = true;
+	withdraw(registry, port);
+}
+
+size_t registry_withdraw_leased(struct registry *registry,
+				bool (*wanted)(const struct registry *registry,
+					       const struct port_entry *port, const void *subject),
+				const void *subject)
+{
+	struct leased leased = { .wanted = wanted, .subject = subject };
+
+	/* Short of memory, the next sweep finds them again. */
+	for_ports(registry, is_leased, &leased, withdraw_leased);
+	return leased.count;
+}
+
+/* ---- entering ---- */
+
+/* Whose address it is: an agent may not have another's, nor a static one. */
+static int check_holder(const struct proxy_entry *proxy, const struct registration *registration,
+			char *error)
+{
+	if (registration->origin != ORIGIN_AGENT || !proxy)
+		return 0;
+	if (proxy->static_ports > 0) {
+		snprintf(error, REGISTRY_ERROR_MAX,
+			 "this address is a static entry of the gateway's operator");
+		return -EEXIST;
+	}
+	if (proxy->agent_ports > 0 && proxy->identity != registration->lease->identity) {
+		snprintf(error, REGISTRY_ERROR_MAX,
+			 "this address is registered by identity \"%s\" already",
+			 proxy->identity->name);
+		return -EEXIST;
+	}
+	return 0;
+}
+
+/* Enters or changes an entry; `change` says whether an active one may be changed. */
+static int put(struct registry *registry, const struct registration *registration, bool change,
+	       char *error)
+{
+	const struct proxy_entry *proxy = registry_find_proxy(registry, registration->address);
+	struct port_entry *port;
+	int result = check_holder(proxy, registration, error);
+
+	if (result)
+		return result;
+	/* What a static entry takes from an agent goes first: it may be of the other kind. */
+	if (registration->origin != ORIGIN_AGENT && proxy && proxy->agent_ports > 0)
+		registry_withdraw_leased(registry, is_port_of, proxy);
+	result = enter(registry, registration, &port, error);
+	if (result)
+		return result;
+	if (is_active(port) && !change) {
+		snprintf(error, REGISTRY_ERROR_MAX,
+			 "this port is registered already (%s): delete it first",
+			 port->origin == ORIGIN_CONFIG ? "by the configuration" : "by hand");
+		return -EEXIST;
+	}
+	result = set_port(registry, port, registration, error);
+	if (result && !port->params) /* it was made for this */
+		remove_port(registry, port);
+	else if (!result)
+		port->generation = registry->generation;
+	return result;
+}
+
+int registry_add(struct registry *registry, const struct registration *registration, char *error)
+{
+	return put(registry, registration, registration->origin == ORIGIN_AGENT, error);
+}
+
+/* ---- withdrawing by address ---- */
 
 int registry_withdraw(struct registry *registry, const uint8_t address[16], uint16_t service_port,
 		      char *error)
@@ -465,6 +581,39 @@ void registry_sweep(struct registry *registry)
 	registry_each_port(registry, note_draining, &registry->draining);
 }
 
+/* ---- flows of identities ---- */
+
+static void add_flows(const struct port_entry *port, void *registry)
+{
+	if (port->lease)
+		port->lease->identity->flows += flows_of(registry, port);
+}
+
+static void set_full(const struct port_entry *entry, void *registry)
+{
+	struct port_entry *port = (struct port_entry *)entry;
+	const struct policy_config *policy;
+	struct identity *identity;
+
+	if (!port->lease)
+		return;
+	identity = port->lease->identity;
+	policy = identity->policy;
+	identity->full = policy && policy->max_flows && identity->flows >= policy->max_flows;
+	if (!!(port->value.flags & PORT_FULL) == identity->full)
+		return;
+	port->value.flags ^= PORT_FULL;
+	write_port(registry, port);
+}
+
+void registry_count_flows(struct registry *registry)
+{
+	if (registry->leased_count == 0)
+		return;
+	registry_each_port(registry, add_flows, registry);
+	registry_each_port(registry, set_full, registry);
+}
+
 /* ---- walking ---- */
 
 struct walk {
@@ -545,6 +694,11 @@ uint32_t registry_nexthop_count(const struct registry *registry)
 uint64_t registry_removals(const struct registry *registry)
 {
 	return registry->removals;
+}
+
+size_t registry_leased_count(const struct registry *registry)
+{
+	return registry->leased_count;
 }
 
 size_t registry_params_count(const struct registry *registry)

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "gateway_config.h"
+#include "lease.h"
 #include "tables.h"
 
 #define REGISTRY_ERROR_MAX 256
@@ -18,7 +19,7 @@
 struct registry;
 
 /* Who an entry comes from. */
-enum origin { ORIGIN_CONFIG, ORIGIN_CLI };
+enum origin { ORIGIN_CONFIG, ORIGIN_CLI, ORIGIN_AGENT };
 
 /* Parameters that at least one port uses. */
 struct params_entry {
@@ -32,8 +33,11 @@ struct proxy_entry {
 	uint8_t address[16]; /* first: the key it is found by; network byte order */
 	uint32_t proxy_id;
 	bool nexthop;
-	enum origin origin;
+	enum origin origin; /* of the entry that was made last */
+	const struct identity *identity; /* that made it; NULL: not an agent */
 	size_t port_count; /* draining ones included */
+	size_t static_ports; /* active ones from configuration or by hand */
+	size_t agent_ports; /* active ones from agents, all of one identity */
 	void *ports; /* tsearch(3) tree of struct port_entry */
 };
 
@@ -41,6 +45,7 @@ struct proxy_entry {
 struct port_entry {
 	uint16_t service_port; /* first: the key it is found by; host byte order */
 	enum origin origin;
+	struct lease *lease; /* ORIGIN_AGENT; NULL otherwise */
 	uint64_t generation; /* of the configuration that named it last */
 	struct proxy_entry *proxy;
 	struct params_entry *params;
@@ -55,6 +60,7 @@ struct registration {
 	uint16_t trunk_port;
 	struct wan_params params;
 	enum origin origin;
+	struct lease *lease; /* ORIGIN_AGENT; NULL otherwise */
 };
 
 struct registry_options {
@@ -75,6 +81,10 @@ void registry_free(struct registry *registry);
  * comes back to life with the new values. 0, -EEXIST for one that is active,
  * -EINVAL, -ENOSPC, -EOPNOTSUPP or another negative errno, with one line in
  * error (REGISTRY_ERROR_MAX bytes) and nothing changed.
+ *
+ * An address belongs to one identity, or is static: agents get -EEXIST for
+ * another's, and may change what is theirs. A static entry takes the address
+ * from an agent, whose entries there are withdrawn.
  */
 int registry_add(struct registry *registry, const struct registration *registration, char *error);
 
@@ -85,6 +95,17 @@ int registry_add(struct registry *registry, const struct registration *registrat
  */
 int registry_withdraw(struct registry *registry, const uint8_t address[16], uint16_t service_port,
 		      char *error);
+
+/* Withdraws the agents' entries that are wanted, and notes in their leases that
+ * they lapsed; returns how many. */
+size_t registry_withdraw_leased(struct registry *registry,
+				bool (*wanted)(const struct registry *registry,
+					       const struct port_entry *port, const void *subject),
+				const void *subject);
+
+/* Adds the flows of all entries to their identities, and sets or clears
+ * PORT_FULL on the entries of one that is full, or is no longer. */
+void registry_count_flows(struct registry *registry);
 
 /* Makes the entries of origin config those of this configuration: enters new
  * ones, changes changed ones, withdraws the others. 0, or the first error; the
@@ -118,6 +139,7 @@ uint32_t registry_nexthop_count(const struct registry *registry);
 /* How many port entries have been removed since the start. */
 uint64_t registry_removals(const struct registry *registry);
 size_t registry_params_count(const struct registry *registry);
+size_t registry_leased_count(const struct registry *registry);
 
 static inline bool port_is_draining(const struct port_entry *port)
 {

@@ -5,17 +5,16 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <linux/capability.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "channel.h"
+#include "child.h"
 #include "half_open.h"
 #include "log.h"
 #include "privileges.h"
@@ -258,19 +257,6 @@ static int start(struct relay *relay)
 	return result;
 }
 
-/* A relay ends by its channel alone, so that it never ends before its flows
- * were dealt with; and never outlives main, which answers for what it does. */
-static bool bind_life_to_main(pid_t main_pid)
-{
-	signal(SIGINT, SIG_IGN);
-	signal(SIGTERM, SIG_IGN);
-	signal(SIGHUP, SIG_IGN);
-	signal(SIGPIPE, SIG_IGN);
-	/* The kernel forgets this at a change of user, so it comes after that. */
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	return getppid() == main_pid;
-}
-
 /* Ends what is left: held SYNs are forwarded, everything else is reset. */
 static void stop(struct relay *relay)
 {
@@ -302,7 +288,7 @@ int relay_run(const struct relay_setup *setup)
 		log_error("relay cannot start: %s", strerror(-result));
 		return EXIT_FAILURE;
 	}
-	if (!bind_life_to_main(setup->main_pid))
+	if (!child_bind_to_main(setup->main_pid))
 		return EXIT_FAILURE;
 	heartbeat(relay);
 	send(setup->channel, &ready, sizeof(ready), MSG_NOSIGNAL);

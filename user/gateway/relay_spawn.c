@@ -3,14 +3,11 @@
 #include <bpf/bpf.h>
 #include <errno.h>
 #include <netinet/in.h>
-#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "log.h"
+#include "child.h"
 #include "supervisor_private.h"
 #include "wan_leg.h"
 
@@ -77,46 +74,14 @@ static int open_listeners(const struct relay_process *relay, int listeners[2])
 	return 0;
 }
 
-static int compare_descriptors(const void *one, const void *other)
-{
-	return *(const int *)one - *(const int *)other;
-}
-
-/* The child keeps what it was given and nothing else: above all not the links
- * that attach the program, which must go when main goes. */
-static void close_others(const struct relay_setup *setup)
-{
-	int keep[] = { -1,
-		       STDIN_FILENO,
-		       STDOUT_FILENO,
-		       STDERR_FILENO,
-		       setup->listeners[0],
-		       setup->listeners[1],
-		       setup->channel,
-		       setup->ring_map,
-		       setup->half_open_map,
-		       setup->param_map,
-		       setup->socket_map };
-	size_t count = sizeof(keep) / sizeof(keep[0]);
-
-	qsort(keep, count, sizeof(keep[0]), compare_descriptors);
-	for (size_t i = 0; i + 1 < count; i++) {
-		if (keep[i] + 1 < keep[i + 1])
-			close_range((unsigned)keep[i] + 1, (unsigned)keep[i + 1] - 1, 0);
-	}
-	close_range((unsigned)keep[count - 1] + 1, ~0U, 0);
-}
-
 static _Noreturn void run_child(const struct relay_setup *setup)
 {
+	int keep[] = { setup->listeners[0],  setup->listeners[1], setup->channel,   setup->ring_map,
+		       setup->half_open_map, setup->param_map,	  setup->socket_map };
 	char name[32];
-	sigset_t none;
 
-	close_others(setup);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
 	snprintf(name, sizeof(name), "sluiced relay %u", setup->index);
-	log_open(name, log_enabled(LOG_LEVEL_DEBUG) ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
+	child_begin(keep, sizeof(keep) / sizeof(keep[0]), name);
 	_exit(relay_run(setup));
 }
 

@@ -111,6 +111,14 @@ static const struct port_entry *walk(const struct gateway *gateway, const uint8_
 		forwarded(explanation, "draining");
 		return NULL;
 	}
+	if (port->value.flags & PORT_FULL) {
+		step(explanation,
+		     "identity %s has all the flows that its policy allows: new "
+		     "connections are forwarded",
+		     port_identity(port));
+		forwarded(explanation, "identity_full");
+		return NULL;
+	}
 	if (!check_gateway(gateway, explanation))
 		return NULL;
 	explanation->outcome = "taken";

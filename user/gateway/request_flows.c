@@ -46,7 +46,14 @@ static json_t *wan_json(const struct flow_leg *leg)
 	return json;
 }
 
-static json_t *flow_json(const struct flow_record *flow)
+static const char *flow_identity(const struct gateway *gateway, const struct flow_record *flow)
+{
+	const struct port_entry *port = registry_port_by_id(gateway->registry, flow->port_id);
+
+	return port ? port_identity(port) : "";
+}
+
+static json_t *flow_json(const struct gateway *gateway, const struct flow_record *flow)
 {
 	char client[ENDPOINT_TEXT_MAX], remote[ENDPOINT_TEXT_MAX];
 
@@ -54,11 +61,11 @@ static json_t *flow_json(const struct flow_record *flow)
 	endpoint_format(flow->tuple.remote, flow->tuple.service_port, remote);
 	return json_pack("{s:I,s:s,s:s,s:i,s:s,s:s,s:s,s:s,s:f,s:o,s:o,s:o,s:o}", "id",
 			 (json_int_t)flow->id, "client", client, "remote", remote, "trunk_port",
-			 flow->trunk_port, "identity", "", "state", flow_state_name(flow->state),
-			 "end", flow_end_name(flow->end), "engine", flow_engine_name(flow->engine),
-			 "age_s", (double)flow->age_ms / 1000, "up", direction_json(&flow->up),
-			 "down", direction_json(&flow->down), "lan", lan_json(&flow->lan), "wan",
-			 wan_json(&flow->wan));
+			 flow->trunk_port, "identity", flow_identity(gateway, flow), "state",
+			 flow_state_name(flow->state), "end", flow_end_name(flow->end), "engine",
+			 flow_engine_name(flow->engine), "age_s", (double)flow->age_ms / 1000, "up",
+			 direction_json(&flow->up), "down", direction_json(&flow->down), "lan",
+			 lan_json(&flow->lan), "wan", wan_json(&flow->wan));
 }
 
 static void reply_one(const struct flows_question *question, const struct flow_record *records,
@@ -69,7 +76,7 @@ static void reply_one(const struct flows_question *question, const struct flow_r
 
 		if (records[i].id != question->only_id)
 			continue;
-		flow = flow_json(&records[i]);
+		flow = flow_json(question->gateway, &records[i]);
 		json_object_set_new(flow, "params", params_to_json(&records[i].params));
 		json_object_set_new(flow, "idle_s", json_real((double)records[i].idle_ms / 1000));
 		control_reply_result(question->request, json_pack("{s:o}", "flow", flow));
@@ -91,7 +98,7 @@ static void on_flows(struct flow_record *records, size_t count, void *context)
 	} else {
 		array = json_array();
 		for (size_t i = 0; i < count; i++)
-			json_array_append_new(array, flow_json(&records[i]));
+			json_array_append_new(array, flow_json(question->gateway, &records[i]));
 		control_reply_result(question->request, json_pack("{s:o}", "flows", array));
 	}
 	free(records);

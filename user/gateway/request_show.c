@@ -42,17 +42,27 @@ static json_t *show_relays(const struct gateway *gateway)
 	return array;
 }
 
+static json_t *show_registrar(const struct gateway *gateway)
+{
+	struct registrar_report report = registrar_process_report(gateway->registrar);
+
+	return json_pack("{s:s,s:i,s:i,s:I}", "state", report.state, "pid", (int)report.pid,
+			 "restarts", (int)report.restarts, "services",
+			 (json_int_t)registry_leased_count(gateway->registry));
+}
+
 static json_t *show_status(const struct gateway *gateway)
 {
 	uint64_t now_us = 0;
 
 	sd_event_now(gateway->event, CLOCK_MONOTONIC, &now_us);
-	return json_pack("{s:s,s:i,s:I,s:s,s:s,s:o,s:o,s:I,s:I,s:I,s:I,s:I,s:I}", "version",
+	return json_pack("{s:s,s:i,s:I,s:s,s:s,s:o,s:o,s:o,s:I,s:I,s:I,s:I,s:I,s:I}", "version",
 			 SLUICE_VERSION, "pid", (int)getpid(), "uptime_s",
 			 (json_int_t)((now_us - gateway->started_us) / 1000000), "state",
 			 gateway->draining ? "draining" : "running", "engine", "splice",
 			 "interfaces", show_interfaces(gateway), "relays", show_relays(gateway),
-			 "proxies", (json_int_t)registry_proxy_count(gateway->registry), "ports",
+			 "registrar", show_registrar(gateway), "proxies",
+			 (json_int_t)registry_proxy_count(gateway->registry), "ports",
 			 (json_int_t)registry_port_count(gateway->registry), "params",
 			 (json_int_t)registry_params_count(gateway->registry), "flows",
 			 (json_int_t)supervisor_flows(gateway->supervisor), "half_open",
@@ -65,7 +75,23 @@ struct listing {
 	json_t *array;
 	const struct proxy_entry *proxy; /* of the port visited last */
 	size_t proxies; /* visited by way of their ports */
+	uint64_t now_us; /* CLOCK_MONOTONIC */
 };
+
+/* What the lease of an agent's entry says; the last of several stands. */
+static void describe_lease(json_t *entry, const struct port_entry *port, uint64_t now_us)
+{
+	const struct lease *lease = port->lease;
+
+	if (!lease || port_is_draining(port))
+		return;
+	json_object_set_new(entry, "expires_s", port_expires_json(port, now_us));
+	json_object_set_new(entry, "agent", json_string(lease->agent));
+	json_object_set_new(entry, "path",
+			    json_pack("{s:I,s:I,s:I}", "rtt_us", (json_int_t)lease->path.rtt_us,
+				      "delivery_bps", (json_int_t)lease->path.delivery_bps,
+				      "retrans", (json_int_t)lease->path.retrans));
+}
 
 static void add_port_flows(const struct port_entry *port, void *context)
 {
@@ -78,6 +104,7 @@ static void add_port_flows(const struct port_entry *port, void *context)
 		listing->proxies++;
 	}
 	entry = json_array_get(listing->array, listing->proxies - 1);
+	describe_lease(entry, port, listing->now_us);
 	json_object_set_new(entry, "flows",
 			    json_integer(
 				    json_integer_value(json_object_get(entry, "flows")) +
@@ -91,17 +118,20 @@ static void add_proxy(const struct proxy_entry *proxy, void *context)
 	char address[INET6_ADDRSTRLEN];
 
 	json_array_append_new(listing->array,
-			      json_pack("{s:s,s:b,s:s,s:s,s:I,s:i}", "address",
+			      json_pack("{s:s,s:b,s:s,s:s,s:I,s:i,s:n,s:n,s:n}", "address",
 					address_format(proxy->address, address), "nexthop",
-					proxy->nexthop, "identity", "", "origin",
+					proxy->nexthop, "identity",
+					proxy->identity ? proxy->identity->name : "", "origin",
 					origin_name(proxy->origin), "ports",
-					(json_int_t)proxy->port_count, "flows", 0));
+					(json_int_t)proxy->port_count, "flows", 0, "expires_s",
+					"agent", "path"));
 }
 
 static json_t *show_proxies(const struct gateway *gateway)
 {
 	struct listing listing = { .gateway = gateway, .array = json_array() };
 
+	sd_event_now(gateway->event, CLOCK_MONOTONIC, &listing.now_us);
 	registry_each_proxy(gateway->registry, add_proxy, &listing);
 	registry_each_port(gateway->registry, add_port_flows, &listing);
 	return json_pack("{s:o}", "proxies", listing.array);
@@ -114,21 +144,26 @@ static void add_port(const struct port_entry *port, void *context)
 
 	json_array_append_new(
 		listing->array,
-		json_pack("{s:s,s:i,s:i,s:i,s:I,s:s,s:b,s:n,s:I,s:s,s:s}", "address",
+		json_pack("{s:s,s:i,s:i,s:i,s:I,s:s,s:b,s:o,s:I,s:s,s:s}", "address",
 			  address_format(port->proxy->address, address), "service_port",
 			  port->service_port, "listen_port", port->value.listen_port, "trunk_port",
 			  port->value.trunk_port, "params", (json_int_t)port->params->id,
-			  "identity", "", "nexthop", port->proxy->nexthop, "expires_s", "flows",
+			  "identity", port_identity(port), "nexthop", port->proxy->nexthop,
+			  "expires_s", port_expires_json(port, listing->now_us), "flows",
 			  (json_int_t)supervisor_port_flows(listing->gateway->supervisor,
 							    port->value.port_id),
-			  "state", port_is_draining(port) ? "draining" : "active", "origin",
-			  origin_name(port->origin)));
+			  "state",
+			  port_is_draining(port)	  ? "draining"
+			  : port->value.flags & PORT_FULL ? "full"
+							  : "active",
+			  "origin", origin_name(port->origin)));
 }
 
 static json_t *show_ports(const struct gateway *gateway)
 {
 	struct listing listing = { .gateway = gateway, .array = json_array() };
 
+	sd_event_now(gateway->event, CLOCK_MONOTONIC, &listing.now_us);
 	registry_each_port(gateway->registry, add_port, &listing);
 	return json_pack("{s:o}", "ports", listing.array);
 }
@@ -155,7 +190,9 @@ static json_t *show_counters(const struct gateway *gateway)
 {
 	struct intercept_counters intercept = { 0 };
 	struct relay_counters relays = { 0 };
+	struct registrar_counters registrar = registrar_process_report(gateway->registrar).counters;
 	json_t *of_intercept = json_object(), *of_relays = json_object();
+	json_t *of_registrar = json_object();
 
 	intercept_read_counters(gateway->intercept, &intercept);
 	for (unsigned i = 0; i < supervisor_relay_count(gateway->supervisor); i++) {
@@ -172,8 +209,12 @@ static json_t *show_counters(const struct gateway *gateway)
 	json_object_set_new(of_relays, #name, json_integer((json_int_t)relays.name));
 	RELAY_COUNTERS(SHOW_COUNTER)
 #undef SHOW_COUNTER
+#define SHOW_COUNTER(name, description) \
+	json_object_set_new(of_registrar, #name, json_integer((json_int_t)registrar.name));
+	REGISTRAR_COUNTERS(SHOW_COUNTER)
+#undef SHOW_COUNTER
 	return json_pack("{s:o,s:o,s:o}", "intercept", of_intercept, "relay", of_relays,
-			 "registrar", json_object());
+			 "registrar", of_registrar);
 }
 
 static const struct {

@@ -65,7 +65,25 @@ void reply_message(struct control_request *request, const char *format, ...)
 	control_reply_result(request, json_pack("{s:s}", "message", text));
 }
 
+const char *port_identity(const struct port_entry *port)
+{
+	return port->lease ? port->lease->identity->name : "";
+}
+
+json_t *port_expires_json(const struct port_entry *port, uint64_t now_us)
+{
+	if (!port->lease || port_is_draining(port))
+		return json_null();
+	if (port->lease->expires_us <= now_us)
+		return json_integer(0);
+	return json_integer((json_int_t)((port->lease->expires_us - now_us + 999999) / 1000000));
+}
+
 const char *origin_name(enum origin origin)
 {
-	return origin == ORIGIN_CONFIG ? "config" : "cli";
+	static const char *const names[] = {
+		[ORIGIN_CONFIG] = "config", [ORIGIN_CLI] = "cli", [ORIGIN_AGENT] = "agent"
+	};
+
+	return names[origin];
 }

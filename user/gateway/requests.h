@@ -35,6 +35,12 @@ bool request_address(struct control_request *request, const json_t *message, uin
 void reply_message(struct control_request *request, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
+/* Whose an entry is; "" for a static one. */
+const char *port_identity(const struct port_entry *port);
+
+/* In how many seconds an entry ends unless it is renewed; null when it does not. */
+json_t *port_expires_json(const struct port_entry *port, uint64_t now_us);
+
 const char *origin_name(enum origin origin);
 
 #endif

@@ -3,34 +3,23 @@
 #include "supervisor.h"
 
 #include <errno.h>
-#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "log.h"
 #include "supervisor_private.h"
 
-/* A relay that dies young is restarted ever more slowly, between these. */
-#define RESTART_MIN_US (10 * 1000ULL)
-#define RESTART_MAX_US (5 * 1000000ULL)
-#define YOUNG_US (10 * 1000000ULL)
-
 /* How long relays may take to stop. */
 #define STOP_TIMEOUT_MS 3000
 
-static uint64_t now_us(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000ULL + (uint64_t)now.tv_nsec / 1000;
-}
+/* Room for "relay 4294967295". */
+#define NAME_MAX_LENGTH 24
 
 static int start(struct relay_process *relay);
 
@@ -47,17 +36,11 @@ static int on_restart(sd_event_source *source, uint64_t us, void *context)
 
 static void schedule_restart(struct relay_process *relay)
 {
-	int result;
+	int result = sd_event_add_time_relative(relay->supervisor->options.event,
+						&relay->restart_timer, CLOCK_MONOTONIC,
+						child_restart_delay(&relay->restarts), 0,
+						on_restart, relay);
 
-	if (now_us() - relay->started_us < YOUNG_US)
-		relay->restart_delay_us = relay->restart_delay_us * 2 ?: RESTART_MIN_US;
-	else
-		relay->restart_delay_us = RESTART_MIN_US;
-	if (relay->restart_delay_us > RESTART_MAX_US)
-		relay->restart_delay_us = RESTART_MAX_US;
-	result = sd_event_add_time_relative(relay->supervisor->options.event, &relay->restart_timer,
-					    CLOCK_MONOTONIC, relay->restart_delay_us, 0, on_restart,
-					    relay);
 	if (result < 0)
 		log_error("relay %u stays down: %s", relay->index, strerror(-result));
 }
@@ -82,19 +65,20 @@ static void forget(struct relay_process *relay)
 	flow_collection_relay_gone(supervisor, relay);
 }
 
+static void name_of(const struct relay_process *relay, char name[NAME_MAX_LENGTH])
+{
+	snprintf(name, NAME_MAX_LENGTH, "relay %u", relay->index);
+}
+
 static int on_death(sd_event_source *source, const siginfo_t *info, void *context)
 {
 	struct relay_process *relay = context;
+	char name[NAME_MAX_LENGTH];
 
 	(void)source;
-	if (info->si_code == CLD_EXITED)
-		log_error("relay %u (pid %d) exited with status %d, its flows are reset; restarting",
-			  relay->index, (int)relay->pid, info->si_status);
-	else
-		log_error("relay %u (pid %d) was killed by signal %d, its flows are reset; "
-			  "restarting",
-			  relay->index, (int)relay->pid, info->si_status);
-	relay->restarts++;
+	name_of(relay, name);
+	child_log_death(name, relay->pid, info, "its flows are reset");
+	relay->restarts.count++;
 	forget(relay);
 	schedule_restart(relay);
 	return 0;
@@ -146,7 +130,7 @@ static int start(struct relay_process *relay)
 	sd_event *event = relay->supervisor->options.event;
 	int result;
 
-	relay->started_us = now_us();
+	relay->restarts.started_us = child_now_us();
 	result = relay_spawn(relay);
 	if (result) {
 		log_error("relay %u cannot be started: %s", relay->index, strerror(-result));
@@ -203,22 +187,6 @@ int supervisor_new(const struct supervisor_options *options, struct supervisor *
 	return 0;
 }
 
-/* Waits for a relay that was told to stop, then makes sure of it. */
-static void reap(struct relay_process *relay, uint64_t deadline_us)
-{
-	while (waitpid(relay->pid, NULL, WNOHANG) == 0) {
-		static const struct timespec pause = { .tv_nsec = 2000000 };
-
-		if (now_us() >= deadline_us) {
-			log_warning("relay %u does not stop, killing it", relay->index);
-			kill(relay->pid, SIGKILL);
-			waitpid(relay->pid, NULL, 0);
-			return;
-		}
-		nanosleep(&pause, NULL);
-	}
-}
-
 void supervisor_let_go(struct supervisor *supervisor)
 {
 	static const struct channel_header let_go = { .type = CHANNEL_LET_GO };
@@ -232,7 +200,8 @@ void supervisor_let_go(struct supervisor *supervisor)
 void supervisor_free(struct supervisor *supervisor)
 {
 	static const struct channel_header stop = { .type = CHANNEL_STOP };
-	uint64_t deadline_us = now_us() + STOP_TIMEOUT_MS * 1000ULL;
+	uint64_t deadline_us = child_now_us() + STOP_TIMEOUT_MS * 1000ULL;
+	char name[NAME_MAX_LENGTH];
 
 	if (!supervisor)
 		return;
@@ -249,8 +218,9 @@ void supervisor_free(struct supervisor *supervisor)
 	for (unsigned i = 0; i < supervisor->options.relays; i++) {
 		struct relay_process *relay = &supervisor->relays[i];
 
+		name_of(relay, name);
 		if (relay->pid)
-			reap(relay, deadline_us);
+			child_reap(name, relay->pid, deadline_us);
 		if (relay->shared) {
 			forget(relay);
 			munmap(relay->shared, relay->shared_size);
@@ -271,7 +241,7 @@ struct relay_report supervisor_report(const struct supervisor *supervisor, unsig
 	return (struct relay_report){ .pid = process->pid,
 				      .phase = process->phase,
 				      .flows = process->shared->flows,
-				      .restarts = process->restarts,
+				      .restarts = process->restarts.count,
 				      .counters = process->shared->counters };
 }
 

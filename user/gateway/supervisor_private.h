@@ -4,6 +4,7 @@
 #define SLUICE_SUPERVISOR_PRIVATE_H
 
 #include "channel.h"
+#include "child.h"
 #include "list.h"
 #include "relay.h"
 #include "supervisor.h"
@@ -20,9 +21,7 @@ struct relay_process {
 	sd_event_source *restart_timer;
 	struct relay_shared *shared; /* outlives its relays */
 	size_t shared_size;
-	uint64_t started_us;
-	uint64_t restart_delay_us;
-	unsigned restarts;
+	struct child_restarts restarts;
 };
 
 struct supervisor {

@@ -18,6 +18,7 @@
 #include "array.h"
 #include "gateway_config_parts.h"
 #include "params.h"
+#include "secret.h"
 #include "units.h"
 
 #define PROXIES_MAX 1000000U
@@ -26,9 +27,8 @@
 #define DRAIN_TIMEOUT_MAX_S 86400U
 #define USER_NAME_MAX 32
 
-/* libconfuse hands its callbacks no pointer of ours, and its lexer is one for
- * the whole process: one file is read at a time. */
-static struct config_parts *loading;
+/* libconfuse's lexer is one for the whole process: one file is read at a time. */
+struct config_parts *config_loading;
 
 /* ---- values of the outermost level ---- */
 
@@ -167,34 +167,28 @@ static const struct {
 
 /* ---- libconfuse's callbacks: 0 means go on ---- */
 
-/* libconfuse's value callbacks store what *result is to be. */
-static void keep_value(const char *value, void *result)
-{
-	memcpy(result, &value, sizeof(value));
-}
-
 static int on_file_value(cfg_t *file, cfg_opt_t *option, const char *value, void *result)
 {
 	size_t i = 0;
 
-	keep_value(value, result);
+	config_keep_value(value, result);
 	while (strcmp(file_keys[i].key, option->name) != 0)
 		i++;
-	file_keys[i].set(loading, option->name, value, file->line);
+	file_keys[i].set(config_loading, option->name, value, file->line);
 	return 0;
 }
 
 static int on_parameter(cfg_t *section, cfg_opt_t *option, const char *value, void *result)
 {
-	struct settings *settings = &loading->settings;
+	struct settings *settings = &config_loading->settings;
 	struct setting *setting = array_add(&settings->list, &settings->count, sizeof(*setting));
 	const char *const *key = params_keys;
 
-	keep_value(value, result);
+	config_keep_value(value, result);
 	if (setting)
 		setting->value = strdup(value);
 	if (!setting || !setting->value) {
-		loading->errors->no_memory = true;
+		config_loading->errors->no_memory = true;
 		return -1;
 	}
 	while (strcmp(*key, option->name) != 0)
@@ -208,24 +202,24 @@ static int on_trunk(cfg_t *section, cfg_opt_t *option, const char *value, void *
 {
 	uint64_t port;
 
-	keep_value(value, result);
+	config_keep_value(value, result);
 	if (number_parse(value, 1, UINT16_MAX, &port) < 0)
-		config_error(loading->errors, section->line,
+		config_error(config_loading->errors, section->line,
 			     "%s is \"%.60s\", expected a port from 1 to 65535", option->name,
 			     value);
 	else
-		loading->port.trunk_port = (uint16_t)port;
+		config_loading->port.trunk_port = (uint16_t)port;
 	return 0;
 }
 
 static int on_port_params(cfg_t *section, cfg_opt_t *option, const char *value, void *result)
 {
 	(void)option;
-	keep_value(value, result);
-	loading->port.params_name = strdup(value);
-	loading->port.params_line = section->line;
-	if (!loading->port.params_name)
-		loading->errors->no_memory = true;
+	config_keep_value(value, result);
+	config_loading->port.params_name = strdup(value);
+	config_loading->port.params_line = section->line;
+	if (!config_loading->port.params_name)
+		config_loading->errors->no_memory = true;
 	return 0;
 }
 
@@ -233,11 +227,11 @@ static int on_nexthop(cfg_t *section, cfg_opt_t *option, const char *value, void
 {
 	int nexthop = cfg_parse_boolean(value);
 
-	keep_value(value, result);
+	config_keep_value(value, result);
 	if (nexthop < 0)
-		config_error(loading->errors, section->line,
+		config_error(config_loading->errors, section->line,
 			     "%s is \"%.60s\", expected true or false", option->name, value);
-	loading->nexthop = nexthop == 1;
+	config_loading->nexthop = nexthop == 1;
 	return 0;
 }
 
@@ -247,19 +241,19 @@ static int on_params_end(cfg_t *file, cfg_opt_t *option)
 	struct params_part *params;
 
 	(void)file;
-	params = array_add(&loading->params, &loading->params_count, sizeof(*params));
+	params = array_add(&config_loading->params, &config_loading->params_count, sizeof(*params));
 	if (!params) {
-		loading->errors->no_memory = true;
+		config_loading->errors->no_memory = true;
 		return -1;
 	}
-	params->line = config_text_section_line(&loading->text);
-	params->settings = loading->settings;
-	loading->settings = (struct settings){ 0 };
+	params->line = config_text_section_line(&config_loading->text);
+	params->settings = config_loading->settings;
+	config_loading->settings = (struct settings){ 0 };
 	params->name = strdup(name);
 	if (!params->name)
-		loading->errors->no_memory = true;
+		config_loading->errors->no_memory = true;
 	else if (name[0] == '\0')
-		config_error(loading->errors, params->line,
+		config_error(config_loading->errors, params->line,
 			     "params \"\" has an empty name, expected one that ports can give");
 	return cfg_opt_rmnsec(option, 0);
 }
@@ -271,18 +265,18 @@ static int on_port_end(cfg_t *section, cfg_opt_t *option)
 	uint64_t number;
 
 	(void)section;
-	port = array_add(&loading->ports, &loading->port_count, sizeof(*port));
+	port = array_add(&config_loading->ports, &config_loading->port_count, sizeof(*port));
 	if (!port) {
-		loading->errors->no_memory = true;
+		config_loading->errors->no_memory = true;
 		return -1;
 	}
-	*port = loading->port;
-	loading->port = (struct port_part){ 0 };
-	port->settings = loading->settings;
-	loading->settings = (struct settings){ 0 };
-	port->line = config_text_section_line(&loading->text);
+	*port = config_loading->port;
+	config_loading->port = (struct port_part){ 0 };
+	port->settings = config_loading->settings;
+	config_loading->settings = (struct settings){ 0 };
+	port->line = config_text_section_line(&config_loading->text);
 	if (number_parse(title, 1, UINT16_MAX, &number) < 0)
-		config_error(loading->errors, port->line,
+		config_error(config_loading->errors, port->line,
 			     "port \"%.60s\" is no port number, expected 1 to 65535", title);
 	else
 		port->service_port = (uint16_t)number;
@@ -295,25 +289,25 @@ static int on_proxy_end(cfg_t *file, cfg_opt_t *option)
 	struct proxy_part *proxy;
 
 	(void)file;
-	proxy = array_add(&loading->proxies, &loading->proxy_count, sizeof(*proxy));
+	proxy = array_add(&config_loading->proxies, &config_loading->proxy_count, sizeof(*proxy));
 	if (!proxy) {
-		loading->errors->no_memory = true;
+		config_loading->errors->no_memory = true;
 		return -1;
 	}
-	proxy->line = config_text_section_line(&loading->text);
-	proxy->nexthop = loading->nexthop;
-	proxy->ports = loading->ports;
-	proxy->port_count = loading->port_count;
-	loading->nexthop = false;
-	loading->ports = NULL;
-	loading->port_count = 0;
+	proxy->line = config_text_section_line(&config_loading->text);
+	proxy->nexthop = config_loading->nexthop;
+	proxy->ports = config_loading->ports;
+	proxy->port_count = config_loading->port_count;
+	config_loading->nexthop = false;
+	config_loading->ports = NULL;
+	config_loading->port_count = 0;
 	proxy->is_wrong = true;
 	if (address_parse(title, proxy->address) < 0)
-		config_error(loading->errors, proxy->line,
+		config_error(config_loading->errors, proxy->line,
 			     "proxy \"%.60s\" is no address, expected an IPv4 or IPv6 address",
 			     title);
 	else if (!address_is_unicast(proxy->address))
-		config_error(loading->errors, proxy->line,
+		config_error(config_loading->errors, proxy->line,
 			     "proxy %.60s cannot be a remote's address, expected one that is not "
 			     "unspecified, loopback, multicast or broadcast",
 			     title);
@@ -328,7 +322,7 @@ static void on_error(cfg_t *section, const char *format, va_list arguments)
 	char text[256];
 
 	vsnprintf(text, sizeof(text), format, arguments);
-	config_error(loading->errors, section->line, "%s", text);
+	config_error(config_loading->errors, section->line, "%s", text);
 }
 
 /* ---- the option tables ---- */
@@ -340,7 +334,9 @@ struct option_tables {
 	cfg_opt_t params[PARAMS_OPTIONS_MAX];
 	cfg_opt_t port[PARAMS_OPTIONS_MAX + 2];
 	cfg_opt_t proxy[3];
-	cfg_opt_t file[FILE_KEY_COUNT + 3];
+	cfg_opt_t registrar[REGISTRAR_OPTIONS];
+	cfg_opt_t policy[POLICY_OPTIONS];
+	cfg_opt_t file[FILE_KEY_COUNT + 5];
 };
 
 static cfg_opt_t section_option(const char *name, cfg_opt_t *options,
@@ -369,6 +365,8 @@ static void option_tables_init(struct option_tables *tables)
 	tables->proxy[0] = (cfg_opt_t)CFG_STR_CB("nexthop", NULL, CFGF_NODEFAULT, on_nexthop);
 	tables->proxy[1] = section_option("port", tables->port, on_port_end);
 	tables->proxy[2] = end;
+	registrar_options_init(tables->registrar);
+	policy_options_init(tables->policy);
 	for (i = 0; i < FILE_KEY_COUNT; i++) {
 		tables->file[i] = (cfg_opt_t)CFG_STR_CB(
 			file_keys[i].key, NULL,
@@ -376,6 +374,9 @@ static void option_tables_init(struct option_tables *tables)
 	}
 	tables->file[i++] = section_option("params", tables->params, on_params_end);
 	tables->file[i++] = section_option("proxy", tables->proxy, on_proxy_end);
+	tables->file[i] = section_option("registrar", tables->registrar, on_registrar_end);
+	tables->file[i++].flags &= ~CFGF_TITLE;
+	tables->file[i++] = section_option("policy", tables->policy, on_policy_end);
 	tables->file[i] = end;
 }
 
@@ -390,11 +391,11 @@ static int parts_parse(struct config_parts *parts, struct option_tables *tables)
 
 	if (stream && file) {
 		cfg_set_error_function(file, on_error);
-		loading = parts;
+		config_loading = parts;
 		/* A mistake of the file is in parts->errors then. */
 		if (cfg_parse_fp(file, stream) == CFG_SUCCESS || parts->errors->count > 0)
 			result = 0;
-		loading = NULL;
+		config_loading = NULL;
 	}
 	if (file)
 		cfg_free(file);
@@ -420,12 +421,13 @@ static struct gateway_config *config_default(void)
 	config->half_open = 8192;
 	config->half_open_per_client = 1024;
 	config->drain_timeout_s = 30;
+	config->registrar.lease_s = 30;
 	return config;
 }
 
 static int parts_load(struct config_parts *parts, const char *path)
 {
-	static const char *const unsupported[] = { "registrar", "policy", "metrics", NULL };
+	static const char *const unsupported[] = { "metrics", NULL };
 	struct option_tables tables;
 	int result;
 
@@ -449,7 +451,7 @@ static int parts_load(struct config_parts *parts, const char *path)
 int gateway_config_load(const char *path, struct gateway_config **config, FILE *errors)
 {
 	struct config_errors found = { 0 };
-	struct config_parts parts = { .errors = &found };
+	struct config_parts parts = { .path = path, .errors = &found };
 	int result = parts_load(&parts, path);
 
 	*config = NULL;
@@ -472,6 +474,12 @@ void gateway_config_free(struct gateway_config *config)
 	for (size_t i = 0; i < config->proxy_count; i++)
 		free(config->proxies[i].ports);
 	free(config->proxies);
+	for (size_t i = 0; i < config->policy_count; i++) {
+		free(config->policies[i].addresses);
+		free(config->policies[i].ports);
+	}
+	secret_free(config->keys, config->policy_count * sizeof(*config->keys));
+	free(config->policies);
 	free(config->lan);
 	free(config->wan);
 	free(config->user);

@@ -12,6 +12,9 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "key_file.h"
+#include "policy.h"
+#include "registration.h"
 #include "tables.h"
 
 /* A `port` section: what a proxy serves. */
@@ -29,6 +32,23 @@ struct proxy_config {
 	size_t port_count;
 };
 
+/* A `policy` section: an identity and what it may register. */
+struct policy_config {
+	char name[IDENTITY_NAME_MAX];
+	struct address_prefix *addresses; /* owned */
+	size_t address_count;
+	struct port_range *ports; /* owned */
+	size_t port_count;
+	uint32_t max_flows; /* 0: no limit */
+};
+
+/* The `registrar` section. */
+struct registrar_config {
+	uint8_t address[16]; /* to listen on; may be unspecified */
+	uint16_t port; /* host byte order; 0: there is no registrar */
+	uint32_t lease_s; /* seconds that a registration lives without renewal */
+};
+
 struct gateway_config {
 	char (*lan)[IFNAMSIZ]; /* interfaces whose clients are served, at least one; owned */
 	size_t lan_count;
@@ -44,6 +64,10 @@ struct gateway_config {
 	uint32_t drain_timeout_s; /* how long a stop waits for flows to end (key drain-timeout, default 30s) */
 	struct proxy_config *proxies; /* owned */
 	size_t proxy_count;
+	struct registrar_config registrar;
+	struct policy_config *policies; /* owned */
+	size_t policy_count;
+	uint8_t (*keys)[KEY_SIZE]; /* of the policies, in their order; secret_new(); owned */
 };
 
 /*

@@ -334,6 +334,7 @@ void gateway_config_check(struct config_parts *parts)
 	sets_check(&check);
 	if (check.sets)
 		proxies_check(&check);
+	policies_check(parts);
 	if (check.client && parts->config->wan_count == 0 && !is_excused(parts, FILE_KEY_WAN))
 		config_error(
 			parts->errors, check.client->line,
@@ -370,6 +371,10 @@ void config_parts_free(struct config_parts *parts)
 	for (size_t i = 0; i < parts->proxy_count; i++)
 		ports_free(parts->proxies[i].ports, parts->proxies[i].port_count);
 	free(parts->proxies);
+	for (size_t i = 0; i < parts->policy_count; i++)
+		policy_part_free(&parts->policies[i]);
+	free(parts->policies);
+	policy_part_free(&parts->policy);
 	/* What a section that did not end has left behind. */
 	settings_free(&parts->settings);
 	free(parts->port.params_name);

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "config_errors.h"
 #include "config_text.h"
@@ -60,6 +61,20 @@ struct proxy_part {
 	size_t port_count;
 };
 
+/* A `policy` section. */
+struct policy_part {
+	char *name; /* owned */
+	int line;
+	char *key_file; /* owned; NULL: not given */
+	int key_file_line;
+	struct address_prefix *addresses; /* owned */
+	size_t address_count;
+	bool has_addresses, has_ports; /* given, right or wrong */
+	struct port_range *ports; /* owned */
+	size_t port_count;
+	uint32_t max_flows;
+};
+
 /* An interface of `lan` or `wan`. */
 struct interface_part {
 	char name[IFNAMSIZ];
@@ -68,6 +83,7 @@ struct interface_part {
 };
 
 struct config_parts {
+	const char *path; /* of the file */
 	struct config_errors *errors;
 	struct config_text text;
 	struct gateway_config *config; /* single values are stored as they are read */
@@ -78,13 +94,46 @@ struct config_parts {
 	size_t params_count;
 	struct proxy_part *proxies; /* owned */
 	size_t proxy_count;
+	struct policy_part *policies; /* owned */
+	size_t policy_count;
+	int registrar_line; /* 0: no such section yet */
 	/* Of the section that is being read; moved into it at its end. */
 	struct settings settings;
 	struct port_part *ports;
 	size_t port_count;
 	struct port_part port; /* trunk_port, params_name and params_line */
 	bool nexthop;
+	struct policy_part policy;
+	bool has_listen; /* of the registrar section: given, right or wrong */
 };
+
+/* What libconfuse's callbacks fill in, as it hands them no pointer of ours. */
+extern struct config_parts *config_loading;
+
+/* A libconfuse value callback stores what *result is to be. */
+static inline void config_keep_value(const char *value, void *result)
+{
+	memcpy(result, &value, sizeof(value));
+}
+
+/* ---- user/lib/gateway_config_policy.c ---- */
+
+/* The option tables of the sections `registrar` and `policy`, and what libconfuse
+ * is to call at the end of one. */
+#define REGISTRAR_OPTIONS 3
+#define POLICY_OPTIONS 5
+void registrar_options_init(cfg_opt_t options[REGISTRAR_OPTIONS]);
+void policy_options_init(cfg_opt_t options[POLICY_OPTIONS]);
+int on_registrar_end(cfg_t *file, cfg_opt_t *option);
+int on_policy_end(cfg_t *file, cfg_opt_t *option);
+
+/* Finds what is wrong with the policies as a whole, reads their keys, and fills
+ * in parts->config->policies. */
+void policies_check(struct config_parts *parts);
+
+void policy_part_free(struct policy_part *policy);
+
+/* ---- user/lib/gateway_config_check.c ---- */
 
 /* Finds every mistake that takes more than one statement to see, and fills in
  * the rest of parts->config. */

@@ -8,6 +8,7 @@
 #define SLUICE_PARAMS_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "tables.h"
@@ -28,6 +29,10 @@ int params_set(struct wan_params *params, const char *key, const char *value, ch
  * linkrate and cbr need rate, vbr needs sustained <= peak, abr needs minimum <= peak.
  * 0, or -EINVAL with text in error. */
 int params_check(const struct wan_params *params, char *error);
+
+/* Whether every field has a value that params_set() could have given it: for
+ * parameters that come as bytes from a process that is trusted less. */
+bool params_are_possible(const struct wan_params *params);
 
 /* The keys in the order they are shown; NULL ends it. */
 extern const char *const params_keys[];

@@ -1,0 +1,569 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Remotes register themselves: sluice-agent, the registrar, and what main makes of it."""
+import contextlib
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from agent import (AGENT, LEASE, REGISTRAR_PORT, Agent, Talker, policy, registered, registrar,
+                   service, wait_registered)
+from gateway import alive, serve
+from rig import IPV4, IPV6, echo, resident_bytes, wait_for
+
+pytestmark = pytest.mark.stealing
+
+
+@pytest.fixture
+def open_gateway(gateway):
+    """A gateway with the identity "site", for all of the remote."""
+    gateway.start(registrar(), policy(gateway))
+    return gateway
+
+
+def taken(net, gateway, family, port):
+    """Whether a new connection to the remote is taken; it must work in any case."""
+    near, far = net.connection(family, port)
+    echo(near, far)
+    result = gateway.took(far, family)
+    near.close()
+    far.close()
+    return result
+
+
+# ---- the main thing ----
+
+@pytest.mark.smoke
+def test_a_registered_service_is_taken_and_shown(net, open_gateway, family):
+    gateway = open_gateway
+    assert not taken(net, gateway, family, 5000)
+    Agent(gateway, family).start(service(5000), service(5001, trunk=5001, rate="100mbit"))
+    wait_registered(gateway, family.remote, 5000, 5001)
+    near, far = net.connection(family, 5000)
+    echo(near, far)
+    assert gateway.took(far, family)
+    assert not taken(net, gateway, family, 5002)
+
+    entry = registered(gateway, family.remote, 5001)
+    assert (entry["identity"], entry["origin"], entry["trunk_port"]) == ("site", "agent", 5001)
+    assert 0 < entry["expires_s"] <= LEASE
+    proxy = [one for one in gateway.show("proxies")["proxies"]
+             if one["address"] == family.remote][0]
+    assert (proxy["identity"], proxy["ports"], proxy["agent"]) == ("site", 2, "0.1.0")
+    assert proxy["path"]["rtt_us"] > 0 and {"delivery_bps", "retrans"} <= set(proxy["path"])
+    assert gateway.flow_of(near)["identity"] == "site"
+    values = {one["id"]: one["values"] for one in gateway.show("params")["params"]}
+    assert values[entry["params"]]["rate"] == "100mbit"
+    assert "rtt" in values[entry["params"]], "the path's round trip stands in for the agent's"
+
+
+def test_sigterm_withdraws(net, open_gateway, family):
+    gateway = open_gateway
+    agent = Agent(gateway, family).start(service(5000))
+    wait_registered(gateway, family.remote, 5000)
+    assert agent.stop() == 0
+    assert not registered(gateway, family.remote, 5000)
+    assert gateway.counters()["withdrawn"] == 1
+    assert not taken(net, gateway, family, 5000)
+
+
+def test_a_renewed_service_outlives_its_lease(net, open_gateway, family):
+    gateway = open_gateway
+    Agent(gateway, family).start(service(5000))
+    wait_registered(gateway, family.remote, 5000)
+    end = time.monotonic() + 2.5 * LEASE
+    while time.monotonic() < end:
+        assert taken(net, gateway, family, 5000)
+        time.sleep(0.1)
+    assert gateway.counters()["renewed"] >= 3
+    assert gateway.counters()["expired"] == 0
+
+
+class Knocker(threading.Thread):
+    """Opens one connection after the other and remembers whether each was taken."""
+
+    def __init__(self, net, gateway, family, port):
+        super().__init__(daemon=True)
+        self.net, self.gateway, self.family, self.port = net, gateway, family, port
+        self.taken, self.failed, self.stopping = [], [], False
+        self.listener = net.remote.listen(family, family.remote, port)
+
+    def run(self):
+        while not self.stopping:
+            try:
+                with contextlib.closing(self.net.client.connect(
+                        self.family, self.family.remote, self.port, timeout=5)) as near:
+                    far, peer = self.listener.accept()
+                    with contextlib.closing(far):
+                        far.settimeout(5)
+                        echo(near, far)
+                        self.taken.append(peer[0] == self.family.wan)
+            except (OSError, AssertionError) as error:
+                self.failed.append(error)
+            time.sleep(0.01)
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stopping = True
+        self.join()
+        self.listener.close()
+
+
+def test_no_connection_fails_when_the_agent_is_killed(net, open_gateway, family):
+    """After the lease connections go straight; what runs goes on."""
+    gateway = open_gateway
+    agent = Agent(gateway, family).start(service(5000), service(5001))
+    wait_registered(gateway, family.remote, 5000, 5001)
+    near, far = net.connection(family, 5001)
+    with Knocker(net, gateway, family, 5000) as knocker:
+        wait_for(lambda: knocker.taken and knocker.taken[-1], "connections are taken")
+        agent.kill()
+        wait_for(lambda: not knocker.taken[-1], "connections go straight", 3 * LEASE)
+        time.sleep(0.2)
+    assert not knocker.failed, knocker.failed
+    assert knocker.taken == sorted(knocker.taken, reverse=True), "taken, straight, taken again"
+    assert gateway.counters()["expired"] == 2
+    echo(near, far)
+    assert registered(gateway, family.remote, 5001, "draining")
+
+
+def test_an_agent_that_is_back_within_the_lease_keeps_its_entries(net, gateway, family):
+    gateway.start(registrar(lease=30), policy(gateway))
+    agent = Agent(gateway, family).start(service(5000))
+    wait_registered(gateway, family.remote, 5000)
+    with Knocker(net, gateway, family, 5000) as knocker:
+        agent.kill()
+        Agent(gateway, family).start(service(5000))
+        wait_for(lambda: gateway.counters()["changed"], "the agent is back")
+    assert not knocker.failed and all(knocker.taken)
+
+
+def test_sighup_adds_and_withdraws_while_connected(net, open_gateway, family):
+    gateway = open_gateway
+    agent = Agent(gateway, family).start(service(5000), service(5001))
+    wait_registered(gateway, family.remote, 5000, 5001)
+    before = gateway.counters()["connections"]
+    agent.reload(service(5001, flow_control="reno"), service(5002))
+    wait_registered(gateway, family.remote, 5002)
+    wait_for(lambda: not registered(gateway, family.remote, 5000), "5000 is withdrawn")
+    near, far = net.connection(family, 5001)
+    echo(near, far)
+    assert gateway.flow_of(near)["wan"]["cc"] == "reno"
+    assert gateway.counters()["connections"] == before
+
+
+def test_sighup_with_a_bad_file_keeps_the_old_one(net, open_gateway, family):
+    gateway = open_gateway
+    agent = Agent(gateway, family).start(service(5000))
+    wait_registered(gateway, family.remote, 5000)
+    agent.reload("service 99999 { }\n")
+    agent.says(f"{agent.config}:")
+    agent.says("old configuration stays")
+    time.sleep(1.5 * LEASE)
+    assert taken(net, gateway, family, 5000)
+
+
+def test_agents_are_back_after_the_gateway_was_restarted(net, gateway, family):
+    gateway.start(registrar(), policy(gateway))
+    Agent(gateway, family).start(service(5000))
+    wait_registered(gateway, family.remote, 5000)
+    assert gateway.stop() == 0
+    gateway.start(registrar(), policy(gateway))
+    wait_registered(gateway, family.remote, 5000)
+    assert taken(net, gateway, family, 5000)
+
+
+def test_one_agent_serves_several_gateways(net, open_gateway, family):
+    """Here one gateway under two names; the second is another connection of the identity."""
+    gateway = open_gateway
+    agent = Agent(gateway, family).start(service(5000), registrars=[
+        family.at(family.wan, REGISTRAR_PORT), family.at(family.lan, REGISTRAR_PORT)])
+    agent.says("gateway gw0: registered")
+    agent.says("gateway gw1: registered")
+    assert taken(net, gateway, family, 5000)
+
+
+def test_a_site_router_registers_for_the_servers_behind_it(net, gateway, family):
+    """The address is the gateway's next hop; the remote behind it knows nothing of it."""
+    gateway.start(registrar(), policy(gateway, addresses=[IPV4.router, IPV6.router]))
+    Agent(gateway, family, namespace=net.wan).start(
+        service(5000), addresses=[family.router], nexthop=True)
+    wait_registered(gateway, family.router, 5000)
+    assert registered(gateway, family.router, 5000)["nexthop"]
+    assert taken(net, gateway, family, 5000)
+    assert not taken(net, gateway, family, 5001)
+
+
+# ---- what is refused ----
+
+def test_what_the_policy_does_not_allow_is_refused_by_rule(net, gateway, family):
+    """The agent is told the rule; its other services are kept."""
+    gateway.start(registrar(), policy(gateway, ports=["5000-5001"]))
+    agent = Agent(gateway, family).start(
+        service(5000), service(5001, parallel=4), service(6000),
+        addresses=[family.remote, family.silent])
+    agent.says(f"refuses {family.at(family.remote, 6000)}: port: ")
+    agent.says(f"refuses {family.at(family.silent, 5000)}: address: ")
+    agent.says("outside the addresses of policy \"site\"")
+    wait_registered(gateway, family.remote, 5000)
+    counters = gateway.counters()
+    assert counters["refused_address"] >= 2 and counters["refused_port"] >= 1
+    assert not registered(gateway, family.silent, 5000)
+    time.sleep(2.5 * LEASE)
+    assert agent.output().count(family.at(family.remote, 6000)) == 1, "told once"
+    assert taken(net, gateway, family, 5000)
+
+
+def test_an_address_belongs_to_the_identity_that_was_first(net, gateway, family):
+    gateway.start(registrar(), policy(gateway), policy(gateway, "other"))
+    first = Agent(gateway, family).start(service(5000))
+    wait_registered(gateway, family.remote, 5000)
+    second = Agent(gateway, family, "other").start(service(5000), service(5001))
+    second.says('taken: this address is registered by identity "site" already')
+    assert not registered(gateway, family.remote, 5001)
+    assert registered(gateway, family.remote, 5000)["identity"] == "site"
+    assert first.stop() == 0
+    wait_registered(gateway, family.remote, 5000, 5001)
+    assert registered(gateway, family.remote, 5000)["identity"] == "other"
+
+
+def test_a_static_entry_is_not_an_agents_to_take(net, gateway, family):
+    gateway.start(registrar(), policy(gateway), serve(5000))
+    agent = Agent(gateway, family).start(service(5000), service(5001))
+    agent.says("taken: this address is a static entry")
+    assert registered(gateway, family.remote, 5000)["origin"] == "config"
+
+
+def test_a_static_entry_takes_the_address_from_an_agent(net, open_gateway, family):
+    gateway = open_gateway
+    agent = Agent(gateway, family).start(service(5000), service(5001))
+    wait_registered(gateway, family.remote, 5000, 5001)
+    gateway.sluice("add", family.remote, "5000")
+    assert registered(gateway, family.remote, 5000)["origin"] == "cli"
+    assert not registered(gateway, family.remote, 5001)
+    agent.says("taken: this address is a static entry")
+
+
+@pytest.mark.parametrize("identity, counter", [("site", "wrong_key"),
+                                               ("nobody", "unknown_identity")])
+def test_without_the_key_nobody_gets_in(net, open_gateway, identity, counter):
+    """A wrong key and an unknown identity look the same from outside."""
+    gateway = open_gateway
+    wrong = os.path.join(gateway.directory, "wrong.key")
+    gateway.sluice("keygen", wrong)
+    agent = Agent(gateway, IPV4, identity, name="wrong", key=wrong).start(service(5000))
+    wait_for(lambda: gateway.counters()[counter] >= 2, "it is refused again and again")
+    assert agent.output().count("TLS failed: is it the right identity and key?") == 1
+    assert not gateway.show("ports")["ports"]
+
+
+def alert_of(gateway, identity, key):
+    talker_end = Talker(gateway, IPV4, identity, key)
+    talker_end.closed()
+    return [line for line in talker_end.process.output().splitlines() if "alert" in line]
+
+
+def test_a_wrong_key_and_an_unknown_identity_get_the_same_alert(open_gateway):
+    wrong = "00" * 32
+    alerts = [[line.split(":", 1)[1] for line in alert_of(open_gateway, identity, wrong)]
+              for identity in ("site", "nobody")]
+    assert alerts[0] and alerts[0] == alerts[1]
+
+
+HELLO = {"type": "hello", "version": 1, "agent": "test"}
+REGISTER = {"type": "register", "id": 1, "address": IPV4.remote, "service": 5000}
+BAD = {
+    "garbage": [b"\x00\xff\x80 garbage"],
+    "truncated": ['{"type":"hello","version":1'],
+    "array": ["[1,2,3]"],
+    "no-type": ["{}"],
+    "unknown-type": [HELLO, {"type": "frobnicate", "id": 1}],
+    "no-hello": [REGISTER],
+    "second-hello": [HELLO, HELLO],
+    "duplicate-key": ['{"type":"hello","type":"hello","version":1}'],
+    "deep": ['{"type":"hello","version":1,"x":' + "[" * 9 + "]" * 9 + "}"],
+    "no-id": [HELLO, {key: value for key, value in REGISTER.items() if key != "id"}],
+    "negative-id": [HELLO, {**REGISTER, "id": -1}],
+    "address-no-text": [HELLO, {**REGISTER, "address": 7}],
+    "service-no-number": [HELLO, {**REGISTER, "service": "80"}],
+    "params-no-object": [HELLO, {**REGISTER, "params": [1]}],
+    "params-no-text": [HELLO, {**REGISTER, "params": {"rate": 5}}],
+}
+
+
+@pytest.mark.parametrize("messages", BAD.values(), ids=BAD)
+def test_a_bad_message_ends_the_connection(open_gateway, messages):
+    gateway = open_gateway
+    talker = Talker(gateway, IPV4)
+    with gateway.counting(bad_message=1):
+        talker.send(*messages)
+        assert talker.expect("error")["error"]
+    talker.closed()
+    assert not gateway.show("ports")["ports"]
+
+
+REFUSED = {
+    "address": ("address", {"address": "10.2.0.300"}),
+    "loopback": ("address", {"address": "127.0.0.1"}),
+    "mapped": ("address", {"address": "::ffff:10.2.0.9"}),
+    "port-0": ("port", {"service": 0}),
+    "port-70000": ("port", {"service": 70000}),
+    "trunk": ("port", {"trunk": 0}),
+    "rate": ("params", {"params": {"rate": "fast"}}),
+    "key": ("params", {"params": {"colour": "red"}}),
+    "together": ("params", {"params": {"qos": "cbr"}}),
+}
+
+
+@pytest.mark.parametrize("rule, change", REFUSED.values(), ids=REFUSED)
+def test_a_refusal_names_the_rule_and_the_connection_goes_on(open_gateway, rule, change):
+    gateway = open_gateway
+    talker = Talker(gateway, IPV4)
+    talker.hello()
+    with gateway.counting(**{f"refused_{rule}": 1, "registered": 1}):
+        talker.send({**REGISTER, **change}, {**REGISTER, "id": 2, "unknown key": [{}]})
+        assert talker.expect("refused", id=1, rule=rule)["error"]
+        talker.expect("ok", id=2)
+
+
+def test_versions_and_features_that_are_not_known_are_refused(open_gateway):
+    gateway = open_gateway
+    with gateway.counting(bad_version=1, refused_feature=1):
+        talker = Talker(gateway, IPV4)
+        talker.send({**HELLO, "version": 2})
+        assert "version 2" in talker.expect("error")["error"]
+        talker.closed()
+        talker = Talker(gateway, IPV4)
+        talker.send({**HELLO, "require": ["nexthop", "teleport"]})
+        assert "teleport" in talker.expect("error")["error"]
+        talker.closed()
+    talker = Talker(gateway, IPV4)
+    hello = talker.hello(require=["nexthop"], offer=["teleport"])
+    assert (hello["version"], hello["lease_s"]) == (1, LEASE)
+
+
+def test_silence_ends_the_connection(open_gateway):
+    talker = Talker(open_gateway, IPV4)
+    talker.hello()
+    with open_gateway.counting(idle_timeout=1):
+        talker.expect("error")
+    talker.closed()
+
+
+# ---- who is up to no good ----
+
+def registrar_pid(gateway):
+    return gateway.show("status")["registrar"]["pid"]
+
+
+def test_a_line_without_end_is_cut_off(open_gateway):
+    gateway = open_gateway
+    talker = Talker(gateway, IPV4)
+    talker.hello()
+    with gateway.counting(line_too_long=1):
+        with contextlib.suppress(BrokenPipeError):
+            for _ in range(100):
+                talker.process.popen.stdin.write(b"x" * (1 << 20))
+        talker.closed(30)
+    assert resident_bytes(registrar_pid(gateway)) < 16 << 20
+
+
+def test_who_talks_too_fast_waits(open_gateway):
+    gateway = open_gateway
+    talker = Talker(gateway, IPV4)
+    talker.hello()
+    for start in range(0, 1000, 100):
+        talker.send(*({"type": "renew", "id": n} for n in range(start + 1, start + 101)))
+    wait_for(lambda: len(talker.lines()) == 1001, "all are answered", 20)
+    assert [line["id"] for line in talker.lines()[1:]] == list(range(1, 1001))
+    assert gateway.counters()["rate_limited"] >= 1
+
+
+def test_idle_connections_cost_little_and_leave_the_door_open(net, open_gateway):
+    """2000 from 40 addresses: bounded in number and memory; agents and flows get through."""
+    gateway = open_gateway
+    sources = [f"10.2.0.{n}" for n in range(100, 140)]
+    net.remote.ip(*(f"address add {source}/24 dev eth0" for source in sources))
+    try:
+        agent = Agent(gateway, IPV4).start(service(5000))
+        wait_registered(gateway, IPV4.remote, 5000)
+        before = resident_bytes(registrar_pid(gateway))
+        idle = [net.remote.start_connect(IPV4, IPV4.wan, REGISTRAR_PORT, (source, 0))
+                for source in sources for _ in range(50)]
+        with Knocker(net, gateway, IPV4, 5000) as knocker:
+            wait_for(lambda: gateway.counters()["connections"] >= 2000, "all have knocked", 30)
+            assert gateway.counters()["too_many_connections"] >= 900
+            assert resident_bytes(registrar_pid(gateway)) - before < 64 << 20
+            wait_for(lambda: gateway.counters()["handshake_timeout"] >= 900, "they are sent away",
+                     30)
+        assert not knocker.failed and all(knocker.taken)
+        late = Agent(gateway, IPV4, name="late").start(service(5002))
+        wait_registered(gateway, IPV4.remote, 5002)
+        assert agent.process.running() and late.process.running()
+        lines = [line for line in gateway.output().splitlines() if "registrar: " in line]
+        assert len(lines) < 40, f"{len(lines)} lines in the log"
+        for sock in idle:
+            sock.close()
+    finally:
+        net.remote.ip(*(f"address del {source}/24 dev eth0" for source in sources))
+
+
+def test_one_source_gets_so_many_connections_and_others_still_get_in(net, open_gateway):
+    gateway = open_gateway
+    for _ in range(100):
+        net.client.start_connect(IPV4, IPV4.lan, REGISTRAR_PORT)
+    wait_for(lambda: gateway.counters()["too_many_connections"] == 36, "64 of 100 are let in")
+    Agent(gateway, IPV4).start(service(5000))
+    wait_registered(gateway, IPV4.remote, 5000, timeout=4)
+
+
+# ---- the process ----
+
+def test_the_registrar_is_shut_in(open_gateway):
+    pid = registrar_pid(open_gateway)
+    wait_for(lambda: open_gateway.show("status")["registrar"]["state"] == "serving", "it serves")
+    with open(f"/proc/{pid}/status") as text:
+        status = dict(line.rstrip("\n").split(":\t", 1) for line in text)
+    assert all(int(user) != 0 for user in status["Uid"].split())
+    assert all(int(status[name], 16) == 0
+               for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"))
+    assert (status["Seccomp"], status["NoNewPrivs"]) == ("2", "1")
+    assert os.listdir(f"/proc/{pid}/root") == []
+    with open(f"/proc/{pid}/maps") as maps:
+        assert sum("rw-s" in line for line in maps) == 1, "shares its counters with main, no more"
+    kinds = sorted(os.readlink(f"/proc/{pid}/fd/{fd}").split(":")[0]
+                   for fd in os.listdir(f"/proc/{pid}/fd") if int(fd) > 2)
+    assert kinds == ["anon_inode", "socket", "socket"], kinds
+
+
+def test_a_killed_registrar_comes_back_and_so_do_its_agents(net, open_gateway, family):
+    gateway = open_gateway
+    Agent(gateway, family).start(service(5000))
+    wait_registered(gateway, family.remote, 5000)
+    pid = registrar_pid(gateway)
+    with Knocker(net, gateway, family, 5000) as knocker:
+        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: not alive(pid) and gateway.counters()["changed"], "it is back")
+        time.sleep(1.5 * LEASE)
+    assert not knocker.failed and all(knocker.taken)
+    assert gateway.show("status")["registrar"]["restarts"] == 1
+
+
+def test_no_relay_has_a_key(open_gateway):
+    """Keys are in the memory of main and registrar alone."""
+    gateway = open_gateway
+    with open(os.path.join(gateway.directory, "site.key")) as text:
+        key = bytes.fromhex(text.read())
+
+    def has_key(pid):
+        with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", 0) as memory:
+            for line in maps:
+                bounds, access = line.split()[:2]
+                if not access.startswith("rw"):
+                    continue
+                start, end = (int(bound, 16) for bound in bounds.split("-"))
+                with contextlib.suppress(OSError, ValueError):
+                    memory.seek(start)
+                    if key in memory.read(end - start):
+                        return True
+        return False
+
+    assert has_key(gateway.process.pid) and has_key(registrar_pid(gateway))
+    assert not any(has_key(pid) for pid in gateway.relays())
+
+
+# ---- policies at work ----
+
+def test_an_identity_has_no_more_flows_than_its_policy_allows(net, gateway, family):
+    gateway.start(registrar(), policy(gateway, max_flows=2))
+    Agent(gateway, family).start(service(5000))
+    wait_registered(gateway, family.remote, 5000)
+    flows = [net.connection(family, 5000) for _ in range(2)]
+    wait_for(lambda: registered(gateway, family.remote, 5000, "full"), "it is full")
+    with gateway.counting(identity_full=1):
+        assert not taken(net, gateway, family, 5000)
+    said = gateway.sluice("explain", family.client, family.at(family.remote, 5000)).stdout
+    assert "all the flows" in said
+    for near, far in flows:
+        echo(near, far)
+        near.close()
+        far.close()
+    wait_registered(gateway, family.remote, 5000)
+    assert taken(net, gateway, family, 5000)
+
+
+def test_a_policy_that_is_gone_takes_its_entries_with_it(net, gateway, family):
+    other = policy(gateway, "other", addresses=["192.0.2.0/24"])
+    gateway.start(registrar(), policy(gateway), other)
+    Agent(gateway, family).start(service(5000), service(5001))
+    wait_registered(gateway, family.remote, 5000, 5001)
+    near, far = net.connection(family, 5001)
+    gateway.configure(registrar(), other)
+    gateway.sluice("reload")
+    assert not registered(gateway, family.remote, 5000)
+    assert registered(gateway, family.remote, 5001, "draining")
+    assert not taken(net, gateway, family, 5000)
+    echo(near, far)
+    wait_for(lambda: gateway.counters()["unknown_identity"], "the agent does not get in")
+    gateway.configure(registrar(), other, policy(gateway))
+    gateway.sluice("reload")
+    wait_registered(gateway, family.remote, 5000, 5001)
+
+
+def test_a_narrower_policy_takes_what_it_does_not_allow(net, gateway, family):
+    gateway.start(registrar(), policy(gateway))
+    agent = Agent(gateway, family).start(service(5000), service(5001))
+    wait_registered(gateway, family.remote, 5000, 5001)
+    pid = registrar_pid(gateway)
+    gateway.configure(registrar(), policy(gateway, ports=[5001]))
+    gateway.sluice("reload")
+    assert not registered(gateway, family.remote, 5000)
+    agent.says(f"refuses {family.at(family.remote, 5000)}: port: ")
+    assert registered(gateway, family.remote, 5001)
+    assert registrar_pid(gateway) == pid, "nothing that the registrar knows has changed"
+
+
+# ---- keys and files ----
+
+def test_keygen_makes_a_key_once(gateway):
+    path = os.path.join(gateway.directory, "new.key")
+    gateway.sluice("keygen", path)
+    assert os.stat(path).st_mode & 0o777 == 0o600
+    with open(path) as text:
+        first = text.read()
+    assert len(bytes.fromhex(first)) == 32
+    done = gateway.sluice("keygen", path, check=False)
+    assert done.returncode == 1 and "exists" in done.stderr
+    other = gateway.sluice("keygen").stdout
+    assert len(bytes.fromhex(other)) == 32 and other != first
+
+
+def test_a_key_that_others_can_read_is_refused(gateway):
+    section = policy(gateway)
+    os.chmod(os.path.join(gateway.directory, "site.key"), 0o640)
+    gateway.configure(registrar(), section)
+    done = gateway.try_start()
+    assert done.returncode == 1
+    assert "chmod 600" in done.stderr and f"{gateway.config}:" in done.stderr
+
+
+def test_an_address_in_use_is_said_at_the_start(net, gateway):
+    net.gateway.listen(IPV4, "0.0.0.0", REGISTRAR_PORT)
+    gateway.configure('registrar { listen = "0.0.0.0:7471" }\n', policy(gateway))
+    done = gateway.try_start()
+    assert done.returncode == 1
+    assert "0.0.0.0:7471" in done.stderr and "in use" in done.stderr
+
+
+def test_the_agents_check_reports_every_mistake(gateway, net):
+    agent = Agent(gateway, IPV4, key=os.path.join(gateway.directory, "none.key"))
+    agent.configure("service 0 { }\nservice 80 { rate = fast }\n")
+    done = net.remote.run(AGENT, "-c", agent.config, "--check", check=False)
+    assert done.returncode == 1
+    assert len([line for line in done.stderr.splitlines()
+                if line.startswith(f"{agent.config}:")]) == 3, done.stderr

@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * sluice-agent: registers the services of a remote, or of the site behind a
+ * router, at one or several gateways, for as long as it runs.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <systemd/sd-daemon.h>
+#include <systemd/sd-event.h>
+#include <time.h>
+
+#include "agent_config.h"
+#include "array.h"
+#include "log.h"
+#include "session.h"
+
+/* How long withdrawing may take when the agent is to stop. */
+#define WITHDRAW_US 2000000ULL
+
+static const char usage[] =
+	"Usage: sluice-agent [-c FILE] [--check] [-v]\n"
+	"\n"
+	"Registers this host's services at sluice gateways and keeps them registered.\n"
+	"\n"
+	"  -c, --config FILE  configuration (/etc/sluice/agent.conf)\n"
+	"      --check        check the configuration, report every mistake, and exit\n"
+	"  -v, --verbose      log more\n"
+	"  -V, --version      print the version and exit\n"
+	"  -h, --help         print this and exit\n"
+	"\n"
+	"SIGTERM withdraws and exits, SIGHUP reloads the configuration.\n";
+
+struct arguments {
+	const char *config_path;
+	bool check;
+	bool verbose;
+};
+
+struct agent {
+	const char *config_path;
+	struct agent_config *config; /* the one in force; owned */
+	sd_event *event;
+	struct session **sessions; /* owned, array_add() */
+	size_t session_count;
+	bool stopping;
+};
+
+/* ---- sessions ---- */
+
+static void on_idle(void *context)
+{
+	struct agent *agent = context;
+
+	if (!agent->stopping)
+		return;
+	for (size_t i = 0; i < agent->session_count; i++)
+		if (agent->sessions[i] && !session_is_idle(agent->sessions[i]))
+			return;
+	sd_event_exit(agent->event, 0);
+}
+
+/* Takes the session of this gateway out of a list, or makes a new one. */
+static struct session *take_session(struct agent *agent, struct session **old, size_t old_count,
+				    const struct agent_gateway *gateway,
+				    const uint8_t key[KEY_SIZE])
+{
+	struct session *session = NULL;
+
+	for (size_t i = 0; i < old_count; i++) {
+		if (!old[i] || !session_is_of(old[i], gateway, key))
+			continue;
+		session = old[i];
+		old[i] = NULL;
+		return session;
+	}
+	session_new(agent->event, gateway, key, on_idle, agent, &session);
+	return session;
+}
+
+/*
+ * Makes the sessions those of a configuration. One whose gateway is no longer
+ * named is withdrawn from as far as that goes without waiting; its lease does the rest.
+ */
+static int apply(struct agent *agent, const struct agent_config *config)
+{
+	struct session **old = agent->sessions, **session;
+	size_t old_count = agent->session_count;
+	int result = 0;
+
+	agent->sessions = NULL;
+	agent->session_count = 0;
+	for (size_t i = 0; i < config->gateway_count && !result; i++) {
+		session = array_add(&agent->sessions, &agent->session_count, sizeof(*session));
+		if (session)
+			*session = take_session(agent, old, old_count, &config->gateways[i],
+						config->keys[i]);
+		if (!session || !*session)
+			result = -ENOMEM;
+		else
+			result = session_want(*session, config);
+	}
+	for (size_t i = 0; i < old_count; i++) {
+		if (old[i])
+			session_want(old[i], NULL);
+		session_free(old[i]);
+	}
+	free(old);
+	return result;
+}
+
+/* ---- signals ---- */
+
+static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *info, void *context)
+{
+	struct agent *agent = context;
+	struct agent_config *config;
+
+	(void)source;
+	(void)info;
+	if (agent->stopping)
+		return 0;
+	if (agent_config_load(agent->config_path, &config, stderr)) {
+		log_error("%s: not reloaded, the old configuration stays in force",
+			  agent->config_path);
+		return 0;
+	}
+	if (apply(agent, config)) {
+		log_error("out of memory");
+		agent_config_free(config);
+		return sd_event_exit(agent->event, EXIT_FAILURE);
+	}
+	agent_config_free(agent->config);
+	agent->config = config;
+	log_notice("reloaded: %zu services at %zu gateways",
+		   config->service_count * config->address_count, config->gateway_count);
+	return 0;
+}
+
+static int on_withdraw_timeout(sd_event_source *source, uint64_t us, void *context)
+{
+	struct agent *agent = context;
+
+	(void)source;
+	(void)us;
+	log_warning("a gateway does not answer: what is registered there ends with its lease");
+	return sd_event_exit(agent->event, 0);
+}
+
+static int on_terminate(sd_event_source *source, const struct signalfd_siginfo *info, void *context)
+{
+	struct agent *agent = context;
+
+	(void)source;
+	(void)info;
+	if (agent->stopping) /* asked twice: at once */
+		return sd_event_exit(agent->event, 0);
+	agent->stopping = true;
+	sd_notify(0, "STOPPING=1");
+	if (sd_event_add_time_relative(agent->event, NULL, CLOCK_MONOTONIC, WITHDRAW_US, 0,
+				       on_withdraw_timeout, agent) < 0)
+		return sd_event_exit(agent->event, 0);
+	for (size_t i = 0; i < agent->session_count; i++)
+		session_want(agent->sessions[i], NULL);
+	on_idle(agent);
+	return 0;
+}
+
+static int add_signals(struct agent *agent)
+{
+	sigset_t signals;
+	int result;
+
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGHUP);
+	sigprocmask(SIG_BLOCK, &signals, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	result = sd_event_add_signal(agent->event, NULL, SIGTERM, on_terminate, agent);
+	if (result >= 0)
+		result = sd_event_add_signal(agent->event, NULL, SIGINT, on_terminate, agent);
+	if (result >= 0)
+		result = sd_event_add_signal(agent->event, NULL, SIGHUP, on_hangup, agent);
+	return result;
+}
+
+/* ---- the program ---- */
+
+static int run(struct agent *agent)
+{
+	int result = sd_event_default(&agent->event);
+
+	if (result >= 0)
+		result = add_signals(agent);
+	if (result >= 0)
+		result = sd_event_set_watchdog(agent->event, true);
+	if (result >= 0)
+		result = apply(agent, agent->config);
+	if (result >= 0) {
+		sd_notify(0, "READY=1");
+		result = sd_event_loop(agent->event);
+	}
+	if (result < 0)
+		log_error("%s", strerror(-result));
+	for (size_t i = 0; i < agent->session_count; i++)
+		session_free(agent->sessions[i]);
+	free(agent->sessions);
+	agent_config_free(agent->config);
+	sd_event_unref(agent->event);
+	return result ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+/* Returns -1 to go on, or the exit status. */
+static int parse_arguments(int argc, char **argv, struct arguments *arguments)
+{
+	enum { OPTION_CHECK = 256 };
+	static const struct option options[] = {
+		{ "config", required_argument, NULL, 'c' },
+		{ "check", no_argument, NULL, OPTION_CHECK },
+		{ "verbose", no_argument, NULL, 'v' },
+		{ "version", no_argument, NULL, 'V' },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 },
+	};
+	int option;
+
+	while ((option = getopt_long(argc, argv, "c:vVh", options, NULL)) != -1) {
+		switch (option) {
+		case 'c':
+			arguments->config_path = optarg;
+			break;
+		case OPTION_CHECK:
+			arguments->check = true;
+			break;
+		case 'v':
+			arguments->verbose = true;
+			break;
+		case 'V':
+			printf("sluice-agent %s\n", SLUICE_VERSION);
+			return EXIT_SUCCESS;
+		case 'h':
+			fputs(usage, stdout);
+			return EXIT_SUCCESS;
+		default:
+			fputs("Try `sluice-agent --help`.\n", stderr);
+			return 2;
+		}
+	}
+	if (optind < argc) {
+		fprintf(stderr,
+			"sluice-agent: unexpected argument \"%s\": try `sluice-agent --help`\n",
+			argv[optind]);
+		return 2;
+	}
+	return -1;
+}
+
+int main(int argc, char **argv)
+{
+	struct arguments arguments = { .config_path = "/etc/sluice/agent.conf" };
+	struct agent agent = { 0 };
+	int status = parse_arguments(argc, argv, &arguments);
+
+	if (status >= 0)
+		return status;
+	log_open("sluice-agent", arguments.verbose ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
+	agent.config_path = arguments.config_path;
+	if (agent_config_load(agent.config_path, &agent.config, stderr))
+		return EXIT_FAILURE;
+	if (arguments.check) {
+		agent_config_free(agent.config);
+		return EXIT_SUCCESS;
+	}
+	return run(&agent);
+}

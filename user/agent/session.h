@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The agent's side of one gateway: connects and connects again for ever,
+ * registers what is wanted, renews it, withdraws what is wanted no more.
+ */
+#ifndef SLUICE_AGENT_SESSION_H
+#define SLUICE_AGENT_SESSION_H
+
+#include <stdbool.h>
+#include <systemd/sd-event.h>
+
+#include "agent_config.h"
+
+struct session;
+
+/* Called whenever a session has nothing left to say; context is that of session_new(). */
+typedef void session_idle_handler(void *context);
+
+/* Begins to connect. event is borrowed; gateway and key are copied. 0 or a negative errno. */
+int session_new(sd_event *event, const struct agent_gateway *gateway, const uint8_t key[KEY_SIZE],
+		session_idle_handler *idle, void *context, struct session **session);
+
+/* Closes the connection; what is registered lives on for its lease. */
+void session_free(struct session *session);
+
+/* Whether it is of this gateway, identity and key. */
+bool session_is_of(const struct session *session, const struct agent_gateway *gateway,
+		   const uint8_t key[KEY_SIZE]);
+
+/* Makes what is registered that of this configuration; NULL: nothing. 0 or -ENOMEM. */
+int session_want(struct session *session, const struct agent_config *config);
+
+/* Nothing is registered any more that the gateway could be told to forget. */
+bool session_is_idle(const struct session *session);
+
+#endif
