@@ -338,6 +338,23 @@ static int start_relays(struct gateway *gateway, char *error)
 	return result;
 }
 
+/* A router that forgot to be one: what is not taken would go nowhere. */
+static void note_forwarding(const char *dev)
+{
+	char path[64], value = '1';
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/sys/net/ipv4/conf/%s/forwarding", dev);
+	file = fopen(path, "re");
+	if (!file)
+		return;
+	if (fread(&value, 1, 1, file) == 1 && value == '0')
+		log_notice("%s: IPv4 is not forwarded here, so connections that are not taken go "
+			   "nowhere: sysctl -w net.ipv4.ip_forward=1",
+			   dev);
+	fclose(file);
+}
+
 static int attach_all(struct gateway *gateway, char *error)
 {
 	const struct gateway_config *config = gateway->config;
@@ -347,6 +364,8 @@ static int attach_all(struct gateway *gateway, char *error)
 		result = intercept_attach(gateway->intercept, config->lan[i], SIDE_LAN, error);
 	for (size_t i = 0; i < config->wan_count && !result; i++)
 		result = intercept_attach(gateway->intercept, config->wan[i], SIDE_WAN, error);
+	for (size_t i = 0; i < config->lan_count && !result; i++)
+		note_forwarding(config->lan[i]);
 	return result;
 }
 

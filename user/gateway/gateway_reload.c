@@ -7,7 +7,7 @@
 #include "gateway.h"
 #include "log.h"
 
-/* Attaches to what is new in the configuration. An interface that cannot be
+/* Attaches to what is new in the configuration, or was made anew. An interface that cannot be
  * attached makes the whole reload fail, before anything else is changed. */
 static int attach_new(struct gateway *gateway, const struct gateway_config *config, char *error)
 {
@@ -16,6 +16,7 @@ static int attach_new(struct gateway *gateway, const struct gateway_config *conf
 	size_t new = 0;
 	int result = 0;
 
+	intercept_forget_remade(gateway->intercept);
 	for (int side = SIDE_LAN; side <= SIDE_WAN && !result; side++) {
 		size_t count = side == SIDE_LAN ? config->lan_count : config->wan_count;
 

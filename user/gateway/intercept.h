@@ -69,6 +69,13 @@ int intercept_attach(struct intercept *intercept, const char *dev, enum intercep
 		     char *error);
 int intercept_detach(struct intercept *intercept, const char *dev, char *error);
 
+/* The interface was removed, and the program with it. */
+bool intercept_interface_is_gone(const struct intercept_interface *interface);
+
+/* Forgets the interfaces that were removed and made anew, so that they can be
+ * attached again. */
+void intercept_forget_remade(struct intercept *intercept);
+
 /* The configuration does (not) name the interface any longer: see
  * intercept_detach_unwanted(). Unknown names are no error. */
 void intercept_set_wanted(struct intercept *intercept, const char *dev, bool wanted);

@@ -172,6 +172,27 @@ void intercept_set_wanted(struct intercept *intercept, const char *dev, bool wan
 		interface->unwanted = !wanted;
 }
 
+bool intercept_interface_is_gone(const struct intercept_interface *interface)
+{
+	char name[IF_NAMESIZE];
+
+	return !if_indextoname((unsigned)interface->ifindex, name);
+}
+
+void intercept_forget_remade(struct intercept *intercept)
+{
+	struct list *link = intercept->interfaces.next;
+
+	while (link != &intercept->interfaces) {
+		struct intercept_interface *interface = list_entry(link, struct intercept_interface,
+								   link);
+
+		link = link->next;
+		if (intercept_interface_is_gone(interface) && if_nametoindex(interface->dev))
+			interface_detach(interface);
+	}
+}
+
 int intercept_attach(struct intercept *intercept, const char *dev, enum intercept_side side,
 		     char *error)
 {
@@ -181,6 +202,7 @@ int intercept_attach(struct intercept *intercept, const char *dev, enum intercep
 	size_t count;
 	int result;
 
+	intercept_forget_remade(intercept);
 	if (intercept_find(intercept, dev)) {
 		snprintf(error, INTERCEPT_ERROR_MAX, "%s: attached already", dev);
 		return -EEXIST;

@@ -133,12 +133,22 @@ void request_detach(struct gateway *gateway, struct control_request *request, co
 {
 	const char *dev = read_device(request, message);
 	uint64_t flows = supervisor_flows(gateway->supervisor);
+	const struct intercept_interface *interface;
 	char error[INTERCEPT_ERROR_MAX];
 
 	if (!dev)
 		return;
+	interface = intercept_find(gateway->intercept, dev);
+	if (interface && interface->side == SIDE_WAN) {
+		/* `sluice attach` could not bring it back. */
+		control_reply_error(request,
+				    "%s: replies to source = client legs come by it: take it out "
+				    "of wan in the configuration, then `sluice reload`",
+				    dev);
+		return;
+	}
 	/* Their packets would no longer find their legs. */
-	if (flows && intercept_find(gateway->intercept, dev)) {
+	if (flows && interface) {
 		control_reply_error(request,
 				    "%s: %llu flows are running and would break: "
 				    "`sluice drain`, then try again when they have ended",

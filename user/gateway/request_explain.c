@@ -4,6 +4,7 @@
  * connection, and says in words what it finds.
  */
 #include <arpa/inet.h>
+#include <net/if.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -87,6 +88,34 @@ static bool check_gateway(const struct gateway *gateway, struct explanation *exp
 	return true;
 }
 
+/* The program sees what comes by an interface of lan, not where it comes from:
+ * the route back to the client is the best guess there is. */
+static void check_client(const struct gateway *gateway, const uint8_t client[16],
+			 struct explanation *explanation)
+{
+	const struct list *list = intercept_interfaces(gateway->intercept);
+	char address[INET6_ADDRSTRLEN], name[IF_NAMESIZE] = "";
+	int ifindex;
+
+	address_format(client, address);
+	if (route_interface(client, &ifindex) || !if_indextoname((unsigned)ifindex, name)) {
+		step(explanation,
+		     "client: no route to %s; taken if it comes by an interface of lan", address);
+		return;
+	}
+	for (struct list *link = list->next; link != list; link = link->next) {
+		const struct intercept_interface *interface =
+			list_entry(link, struct intercept_interface, link);
+
+		if (interface->ifindex == ifindex && interface->side == SIDE_LAN)
+			return;
+	}
+	step(explanation,
+	     "client: the route to %s is by %s, which is not attached as lan: taken "
+	     "only if it comes by one that is",
+	     address, name);
+}
+
 /* Fills in the outcome; returns the entry that takes the connection, or NULL. */
 static const struct port_entry *walk(const struct gateway *gateway, const uint8_t remote[16],
 				     uint16_t port_number, struct explanation *explanation)
@@ -157,6 +186,7 @@ void request_explain(struct gateway *gateway, struct control_request *request,
 		return;
 	}
 	explanation.steps = json_array();
+	check_client(gateway, client, &explanation);
 	port = walk(gateway, remote, port_number, &explanation);
 	control_reply_result(request,
 			     json_pack("{s:s,s:s,s:s,s:s,s:o,s:o}", "client", client_text, "remote",

@@ -8,6 +8,13 @@
 #include "params.h"
 #include "requests.h"
 
+static const char *attached_by(const struct intercept_interface *interface)
+{
+	if (intercept_interface_is_gone(interface))
+		return "gone";
+	return interface->tcx ? "tcx" : "clsact";
+}
+
 static json_t *show_interfaces(const struct gateway *gateway)
 {
 	const struct list *list = intercept_interfaces(gateway->intercept);
@@ -20,7 +27,7 @@ static json_t *show_interfaces(const struct gateway *gateway)
 		json_array_append_new(array,
 				      json_pack("{s:s,s:s,s:s}", "dev", interface->dev, "side",
 						interface->side == SIDE_LAN ? "lan" : "wan",
-						"attach", interface->tcx ? "tcx" : "clsact"));
+						"attach", attached_by(interface)));
 	}
 	return array;
 }

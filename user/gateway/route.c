@@ -12,8 +12,9 @@
 #include "address.h"
 
 struct answer {
-	uint8_t *next_hop;
-	bool found;
+	uint8_t next_hop[16];
+	bool has_next_hop;
+	int ifindex;
 };
 
 static int on_attribute(const struct nlattr *attribute, void *context)
@@ -21,6 +22,8 @@ static int on_attribute(const struct nlattr *attribute, void *context)
 	struct answer *answer = context;
 	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
 
+	if (mnl_attr_get_type(attribute) == RTA_OIF)
+		answer->ifindex = (int)mnl_attr_get_u32(attribute);
 	if (mnl_attr_get_type(attribute) != RTA_GATEWAY)
 		return MNL_CB_OK;
 	if (mnl_attr_get_payload_len(attribute) == 4) {
@@ -29,7 +32,7 @@ static int on_attribute(const struct nlattr *attribute, void *context)
 	} else if (mnl_attr_get_payload_len(attribute) == 16) {
 		memcpy(answer->next_hop, mnl_attr_get_payload(attribute), 16);
 	}
-	answer->found = true;
+	answer->has_next_hop = true;
 	return MNL_CB_OK;
 }
 
@@ -40,11 +43,11 @@ static int on_route(const struct nlmsghdr *message, void *context)
 	return MNL_CB_OK;
 }
 
-int route_next_hop(const uint8_t address[16], uint8_t next_hop[16])
+/* 0, or a negative errno when there is no route. */
+static int ask(const uint8_t address[16], struct answer *answer)
 {
 	char buffer[8192]; /* a route is a few hundred bytes */
 	struct mnl_socket *socket = mnl_socket_open(NETLINK_ROUTE);
-	struct answer answer = { .next_hop = next_hop };
 	bool ipv4 = address_is_ipv4(address);
 	struct nlmsghdr *message;
 	struct rtmsg *route;
@@ -65,10 +68,28 @@ int route_next_hop(const uint8_t address[16], uint8_t next_hop[16])
 		result = -errno;
 	length = result ? -1 : mnl_socket_recvfrom(socket, buffer, sizeof(buffer));
 	if (!result &&
-	    (length < 0 || mnl_cb_run(buffer, (size_t)length, 0, 0, on_route, &answer) < 0))
+	    (length < 0 || mnl_cb_run(buffer, (size_t)length, 0, 0, on_route, answer) < 0))
 		result = -errno;
 	mnl_socket_close(socket);
-	if (!result && !answer.found)
-		result = -ENOENT;
 	return result;
+}
+
+int route_interface(const uint8_t address[16], int *ifindex)
+{
+	struct answer answer = { 0 };
+	int result = ask(address, &answer);
+
+	*ifindex = answer.ifindex;
+	return result;
+}
+
+int route_next_hop(const uint8_t address[16], uint8_t next_hop[16])
+{
+	struct answer answer = { 0 };
+	int result = ask(address, &answer);
+
+	if (result)
+		return result;
+	memcpy(next_hop, answer.next_hop, sizeof(answer.next_hop));
+	return answer.has_next_hop ? 0 : -ENOENT;
 }
