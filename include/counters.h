@@ -43,7 +43,7 @@
 	X(refused, "remote refused: the client was sent a reset")                 \
 	X(unreachable, "remote unreachable: the client was sent the ICMP error")  \
 	X(timed_out, "remote did not answer in time: the client heard nothing")   \
-	X(forwarded, "held SYN forwarded after all, no resources here")           \
+	X(forwarded, "held SYN forwarded after all: no route or resources here")  \
 	X(abandoned, "the client was gone before both legs were up")              \
 	X(superseded, "the client tried again with a new SYN from the same port") \
 	X(strangers, "connections to a listener that no SYN was held for: reset") \

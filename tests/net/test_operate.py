@@ -159,6 +159,19 @@ def test_reload_with_a_bad_file_is_refused(net, gateway):
     echo(near, far)
 
 
+@pytest.mark.parametrize("change", ["engine = kernel", "user = nosuchuser",
+                                    'proxy "10.2.0.7" { port 80 { flow-control = nosuch } }'])
+def test_reload_that_asks_for_what_is_not_there_changes_nothing(net, gateway, change):
+    gateway.start(serve(5000))
+    gateway.configure(serve(5001) + "\n" + change + "\n")
+    done = gateway.sluice("reload", check=False)
+    assert done.returncode == 1
+    assert done.stderr.strip()
+    near, far = net.connection(IPV4, 5000)
+    assert gateway.took(far, IPV4)
+    echo(near, far)
+
+
 def test_what_was_added_by_hand_outlives_a_reload(net, gateway):
     """Reading the file again changes what the file says, no more."""
     gateway.start(serve(5000))

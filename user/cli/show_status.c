@@ -18,8 +18,8 @@ static int print_summary(const struct cli *cli, const json_t *result)
 			"proxies", &proxies, "ports", &ports, "params", &params, "flows", &flows,
 			"half_open", &half_open, "half_open_limit", &half_open_limit))
 		return cli_fail_answer(cli);
-	printf("sluiced %s, pid %lld, %s for %s, engine %s\n", version, pid, state,
-	       format_age(json_object_get(result, "uptime_s"), text), engine);
+	printf("sluiced %s, pid %lld, up %s, %s, engine %s\n", version, pid,
+	       format_age(json_object_get(result, "uptime_s"), text), state, engine);
 	printf("tables: %lld proxies, %lld ports, %lld params\n", proxies, ports, params);
 	printf("flows: %lld, and %lld of at most %lld half-open\n\n", flows, half_open,
 	       half_open_limit);

@@ -188,6 +188,22 @@ const char *gateway_relay_user(const struct gateway_config *config)
 	return getpwnam("sluice") ? "sluice" : "nobody";
 }
 
+int gateway_check(const struct gateway_config *config, char *error)
+{
+	if (config->engine == ENGINE_KERNEL) {
+		snprintf(error, GATEWAY_ERROR_MAX,
+			 "engine = kernel: not supported by this version: use auto or splice");
+		return -EOPNOTSUPP;
+	}
+	if (!getpwnam(gateway_relay_user(config))) {
+		snprintf(error, GATEWAY_ERROR_MAX,
+			 "user = %.64s: there is no such user: create it, or name another one",
+			 gateway_relay_user(config));
+		return -ENOENT;
+	}
+	return registry_check(config, error);
+}
+
 /* A flow is two descriptors. */
 static void raise_limits(void)
 {

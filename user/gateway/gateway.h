@@ -50,6 +50,10 @@ struct gateway {
 	uint64_t started_us; /* CLOCK_MONOTONIC */
 };
 
+/* Whether this version, kernel and host can do what a configuration asks for.
+ * Changes nothing. 0 or a negative errno with error set. */
+int gateway_check(const struct gateway_config *config, char *error);
+
 /* Starts everything. config is taken over. 0 or a negative errno, with one line
  * in error (GATEWAY_ERROR_MAX bytes); then nothing is left behind once
  * gateway_free() was called. */

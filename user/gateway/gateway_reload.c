@@ -72,11 +72,13 @@ int gateway_reload(struct gateway *gateway, char *error)
 
 	if (result) {
 		snprintf(error, GATEWAY_ERROR_MAX,
-			 "%.200s: not reloaded, the old configuration stays in force",
+			 "%.200s: has mistakes, the old configuration stays in force: "
+			 "`sluiced --check -c FILE` shows them",
 			 gateway->options.config_path);
 		return result;
 	}
-	result = registrar_process_listen(gateway->registrar, &config->registrar, error);
+	result = gateway_check(config, error);
+	result = result ?: registrar_process_listen(gateway->registrar, &config->registrar, error);
 	result = result ?: attach_new(gateway, config, error);
 	if (result) {
 		gateway_config_free(config);

@@ -113,8 +113,8 @@ int main(int argc, char **argv)
 	log_open("sluiced", arguments.verbose ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
 	if (gateway_config_load(arguments.options.config_path, &config, stderr))
 		return EXIT_FAILURE;
-	if (config->engine == ENGINE_KERNEL) {
-		log_error("engine = kernel: not supported by this version: use auto or splice");
+	if (gateway_check(config, error)) {
+		log_error("%s", error);
 		gateway_config_free(config);
 		return EXIT_FAILURE;
 	}

@@ -107,6 +107,10 @@ size_t registry_withdraw_leased(struct registry *registry,
  * PORT_FULL on the entries of one that is full, or is no longer. */
 void registry_count_flows(struct registry *registry);
 
+/* Whether this kernel and this version can do what the ports of a configuration
+ * ask for. 0, or a negative errno with the first that they cannot in error. */
+int registry_check(const struct gateway_config *config, char *error);
+
 /* Makes the entries of origin config those of this configuration: enters new
  * ones, changes changed ones, withdraws the others. 0, or the first error; the
  * rest is applied all the same. */

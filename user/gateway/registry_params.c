@@ -2,6 +2,7 @@
 /* See registry_params.h. */
 #include "registry_params.h"
 
+#include <arpa/inet.h>
 #include <bpf/bpf.h>
 #include <errno.h>
 #include <search.h>
@@ -9,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "address.h"
 #include "linkrate.h"
 #include "wan_tuning.h"
 
@@ -19,12 +21,21 @@ static int compare(const void *one, const void *other)
 	return memcmp(&a->params, &b->params, sizeof(a->params));
 }
 
-/* Set once at the start; see params_table_tuned(). */
-static bool sockets_are_tuned;
+/* What params_table_tuned() said. A configuration is checked before that, and
+ * is then given the benefit of the doubt. */
+static enum { TUNING_UNTRIED, TUNING_WORKS, TUNING_FAILED } tuning;
 
 void params_table_tuned(bool tuned)
 {
-	sockets_are_tuned = tuned;
+	tuning = tuned ? TUNING_WORKS : TUNING_FAILED;
+}
+
+static bool flow_control_available(const char *name)
+{
+	/* Ours is registered at the start. */
+	if (tuning == TUNING_UNTRIED && strcmp(name, LINKRATE_NAME) == 0)
+		return true;
+	return congestion_control_available(name);
 }
 
 static int check_supported(const struct wan_params *params, char *error)
@@ -35,19 +46,47 @@ static int check_supported(const struct wan_params *params, char *error)
 		what = "parallel greater than 1: not supported by this version";
 	else if (params->engine == ENGINE_KERNEL)
 		what = "engine = kernel: not supported by this version";
-	else if (params->skip_slow_start && !sockets_are_tuned)
+	else if (params->skip_slow_start && tuning == TUNING_FAILED)
 		what = "skip-slow-start: sockets cannot be tuned here, see the log";
 	if (what) {
 		snprintf(error, REGISTRY_ERROR_MAX, "%s", what);
 		return -EOPNOTSUPP;
 	}
-	if (flow_control[0] && !congestion_control_available(flow_control)) {
+	if (flow_control[0] && !flow_control_available(flow_control)) {
 		snprintf(error, REGISTRY_ERROR_MAX,
 			 "flow-control \"%s\"%s: not in this kernel: see "
 			 "`sysctl net.ipv4.tcp_available_congestion_control`",
 			 flow_control,
 			 params->flow_control[0] ? "" : ", which this qos stands for");
 		return -EOPNOTSUPP;
+	}
+	return 0;
+}
+
+int registry_check(const struct gateway_config *config, char *error)
+{
+	char first[REGISTRY_ERROR_MAX], address[INET6_ADDRSTRLEN];
+	const struct wan_params *checked = NULL;
+	int result;
+
+	for (size_t i = 0; i < config->proxy_count; i++) {
+		const struct proxy_config *proxy = &config->proxies[i];
+
+		for (size_t j = 0; j < proxy->port_count; j++) {
+			const struct port_config *port = &proxy->ports[j];
+
+			/* most ports are like the one before */
+			if (checked && memcmp(checked, &port->params, sizeof(*checked)) == 0)
+				continue;
+			checked = &port->params;
+			result = check_supported(checked, first);
+			if (!result)
+				continue;
+			snprintf(error, REGISTRY_ERROR_MAX, "proxy %s port %u: %.180s",
+				 address_format(proxy->address, address), port->service_port,
+				 first);
+			return result;
+		}
 	}
 	return 0;
 }

@@ -34,7 +34,7 @@ static json_t *show_interfaces(const struct gateway *gateway)
 
 static json_t *show_relays(const struct gateway *gateway)
 {
-	static const char *const phases[] = { "dead", "starting", "serving" };
+	static const char *const phases[] = { "dead", "starting", "serving", "hung" };
 	json_t *array = json_array();
 
 	for (unsigned i = 0; i < supervisor_relay_count(gateway->supervisor); i++) {
@@ -60,15 +60,16 @@ static json_t *show_registrar(const struct gateway *gateway)
 
 static json_t *show_status(const struct gateway *gateway)
 {
+	const char *state = gateway->draining ? "draining" : "running";
 	uint64_t now_us = 0;
 
 	sd_event_now(gateway->event, CLOCK_MONOTONIC, &now_us);
 	return json_pack("{s:s,s:i,s:I,s:s,s:s,s:o,s:o,s:o,s:I,s:I,s:I,s:I,s:I,s:I}", "version",
 			 SLUICE_VERSION, "pid", (int)getpid(), "uptime_s",
 			 (json_int_t)((now_us - gateway->started_us) / 1000000), "state",
-			 gateway->draining ? "draining" : "running", "engine", "splice",
-			 "interfaces", show_interfaces(gateway), "relays", show_relays(gateway),
-			 "registrar", show_registrar(gateway), "proxies",
+			 gateway->stopping ? "stopping" : state, "engine", "splice", "interfaces",
+			 show_interfaces(gateway), "relays", show_relays(gateway), "registrar",
+			 show_registrar(gateway), "proxies",
 			 (json_int_t)registry_proxy_count(gateway->registry), "ports",
 			 (json_int_t)registry_port_count(gateway->registry), "params",
 			 (json_int_t)registry_params_count(gateway->registry), "flows",

@@ -234,12 +234,23 @@ unsigned supervisor_relay_count(const struct supervisor *supervisor)
 	return supervisor->options.relays;
 }
 
+/* As the intercept program judges it. */
+static bool is_hung(const struct relay_process *relay)
+{
+	const struct relay_state *state =
+		&intercept_relay_states(relay->supervisor->options.intercept)[relay->index];
+	uint64_t heartbeat_ns = __atomic_load_n(&state->heartbeat_ns, __ATOMIC_RELAXED);
+
+	return child_now_us() * 1000 >= heartbeat_ns + RELAY_STALE_NS;
+}
+
 struct relay_report supervisor_report(const struct supervisor *supervisor, unsigned relay)
 {
 	const struct relay_process *process = &supervisor->relays[relay];
+	bool hung = process->phase == RELAY_SERVING && is_hung(process);
 
 	return (struct relay_report){ .pid = process->pid,
-				      .phase = process->phase,
+				      .phase = hung ? RELAY_HUNG : process->phase,
 				      .flows = process->shared->flows,
 				      .restarts = process->restarts.count,
 				      .counters = process->shared->counters };

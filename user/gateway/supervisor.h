@@ -15,7 +15,9 @@
 #include "flow.h"
 #include "intercept.h"
 
-enum relay_phase { RELAY_DEAD, RELAY_STARTING, RELAY_SERVING };
+/* RELAY_HUNG is only reported: serving, but without a sign of life for so long
+ * that it gets no connections. */
+enum relay_phase { RELAY_DEAD, RELAY_STARTING, RELAY_SERVING, RELAY_HUNG };
 
 struct supervisor;
 

@@ -50,8 +50,7 @@ static bool is_socket_map(int fd, const struct bpf_map *own)
 	__u32 length = sizeof(info);
 
 	return bpf_obj_get_info_by_fd(fd, &info, &length) == 0 &&
-	       info.type == BPF_MAP_TYPE_SK_STORAGE &&
-	       strcmp(info.name, bpf_map__name(own)) == 0 &&
+	       info.type == BPF_MAP_TYPE_SK_STORAGE && strcmp(info.name, bpf_map__name(own)) == 0 &&
 	       info.value_size == bpf_map__value_size(own);
 }
 
