@@ -17,6 +17,7 @@
 #include "array.h"
 #include "log.h"
 #include "session.h"
+#include "trunk_tuning.h"
 
 /* How long withdrawing may take when the agent is to stop. */
 #define WITHDRAW_US 2000000ULL
@@ -46,6 +47,7 @@ struct agent {
 	sd_event *event;
 	struct session **sessions; /* owned, array_add() */
 	size_t session_count;
+	struct trunk_tuning tuning;
 	bool stopping;
 };
 
@@ -89,7 +91,8 @@ static int apply(struct agent *agent, const struct agent_config *config)
 {
 	struct session **old = agent->sessions, **session;
 	size_t old_count = agent->session_count;
-	int result = 0;
+	/* Before a gateway can hear of a service and connect to it. */
+	int result = trunk_tuning_apply(&agent->tuning, config);
 
 	agent->sessions = NULL;
 	agent->session_count = 0;
@@ -209,6 +212,7 @@ static int run(struct agent *agent)
 	for (size_t i = 0; i < agent->session_count; i++)
 		session_free(agent->sessions[i]);
 	free(agent->sessions);
+	trunk_tuning_free(&agent->tuning);
 	agent_config_free(agent->config);
 	sd_event_unref(agent->event);
 	return result ? EXIT_FAILURE : EXIT_SUCCESS;

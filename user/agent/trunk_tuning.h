@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The remote's half of the parameters: connections that this host accepts at
+ * its trunk ports are run as their service says, so that what the remote sends
+ * over the WAN is tuned as what the gateway sends is.
+ */
+#ifndef SLUICE_TRUNK_TUNING_H
+#define SLUICE_TRUNK_TUNING_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "agent_config.h"
+#include "tune.h"
+
+/* All zero: nothing is tuned. */
+struct trunk_tuning {
+	struct tune *tune; /* opened when a service first asks for something; owned */
+	uint16_t *ports; /* that are tuned now; owned */
+	size_t port_count;
+};
+
+/* Makes the tuned ports those of a configuration. What cannot be tuned is
+ * logged, and the services work without. 0 or -ENOMEM. */
+int trunk_tuning_apply(struct trunk_tuning *tuning, const struct agent_config *config);
+
+/* Connections that are open keep what they have. */
+void trunk_tuning_free(struct trunk_tuning *tuning);
+
+#endif
