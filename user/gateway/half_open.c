@@ -270,7 +270,7 @@ static void connected(struct relay_flow *flow)
 {
 	int result;
 
-	wan_leg_connected(flow->wan.fd);
+	wan_leg_connected(flow->wan.fd, &flow->params);
 	flow->state = FLOW_JOINING;
 	flow->deadline_ns = flow->relay->now_ns + JOIN_DEADLINE_NS;
 	if (flow->lan.fd >= 0) {

@@ -167,9 +167,12 @@ static int socket_family(int fd)
 	return family;
 }
 
-void wan_leg_connected(int fd)
+void wan_leg_connected(int fd, const struct wan_params *params)
 {
 	set_error_queue(fd, socket_family(fd), 0);
+	/* A route's congctl took the place of what was set before connect(); it may
+	 * also lock it, and then that is what the operator wants. */
+	set_flow_control(fd, params);
 }
 
 static void take_extended_error(const struct sock_extended_err *extended, struct wan_error *error)
