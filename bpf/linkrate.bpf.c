@@ -283,7 +283,8 @@ static __always_inline __u8 badness(const struct tcp_sock *sock, const struct li
 	if (harmed >= BAD_SEGMENTS && (__u64)harmed * BAD_PART > all)
 		return 1;
 	return link->round_rtt_us != RTT_UNKNOWN && rtt != RTT_UNKNOWN &&
-	       link->round_rtt_us - rtt > at_least((__u64)rtt * QUEUE_PARTS / QUEUE_PARTS_OF, QUEUE_MIN_US);
+	       link->round_rtt_us - rtt >
+		       at_least((__u64)rtt * QUEUE_PARTS / QUEUE_PARTS_OF, QUEUE_MIN_US);
 }
 
 /* Bytes a second that got through in this round. */

@@ -16,6 +16,7 @@
 
 #include "linkrate.h"
 #include "log.h"
+#include "log_libbpf.h"
 #include "tune.skel.h"
 #include "wan_tuning.h"
 
@@ -50,8 +51,7 @@ static bool is_socket_map(int fd, const struct bpf_map *own)
 	__u32 length = sizeof(info);
 
 	return bpf_obj_get_info_by_fd(fd, &info, &length) == 0 &&
-	       info.type == BPF_MAP_TYPE_SK_STORAGE &&
-	       strcmp(info.name, bpf_map__name(own)) == 0 &&
+	       info.type == BPF_MAP_TYPE_SK_STORAGE && strcmp(info.name, bpf_map__name(own)) == 0 &&
 	       info.value_size == bpf_map__value_size(own);
 }
 
@@ -134,6 +134,7 @@ int tune_open(struct tune **tune, char *error)
 	int result;
 
 	*tune = NULL;
+	log_libbpf();
 	if (!new)
 		return explain(-ENOMEM, "tuning of sockets", "out of memory", error);
 	result = explain(load(new), "loading the tuning of sockets",
