@@ -67,7 +67,7 @@ struct wan_params {
 	__u64 rate; /* [981] bit/s the link is known to carry; 0: unknown */
 	__u64 peak; /* [983] bit/s, vbr and abr; 0: unset */
 	__u64 sustained; /* [983] bit/s, vbr; 0: unset */
-	__u64 minimum; /* [983] bit/s, abr; 0: unset */
+	__u64 minimum; /* [983] bit/s, abr; of linkrate in general the floor; 0: unset */
 	__u32 rtt_us; /* [981] microseconds round trip; 0: unknown */
 	__u32 idle_timeout_s; /* seconds without a byte after which a flow is reset; 0: never */
 	__u32 keepalive_s; /* seconds idle before TCP keepalive probes on both legs; 0: none */

@@ -119,7 +119,40 @@ def upload(net, family, port, content, algorithm=b"cubic"):
     return seconds, digest.hexdigest()
 
 
-def upload_bound(size, bits_per_second, rtt):
-    """The least seconds it can take: a round trip each to connect and to be answered, and
+def download(net, family, port, content, algorithm=b"cubic"):
+    """
+    Asks a server for content, which it sends by its own algorithm unless the port
+    is tuned. Returns (seconds from the first SYN to the last byte, SHA-256 of it).
+    """
+    digest = hashlib.sha256()
+
+    def serve(listener):
+        sock, _ = listener.accept()
+        net.remote.sockets.append(sock)
+        sock.settimeout(90)
+        assert rig.receive(sock, 4) == b"give"
+        sock.sendall(content)
+
+    remote = FAR[family.name].remote
+    with contextlib.closing(net.remote.listen(family, remote, port)) as listener:
+        listener.settimeout(90)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, algorithm)
+        server = Task(serve, listener)
+        start = time.monotonic()
+        near = net.client.connect(family, remote, port, timeout=60)
+        near.settimeout(90)
+        near.sendall(b"give")
+        buffer, left = memoryview(bytearray(1 << 20)), len(content)
+        while left > 0 and (count := near.recv_into(buffer)):
+            digest.update(buffer[:count])
+            left -= count
+        seconds = time.monotonic() - start
+        server.result()
+    near.close()
+    return seconds, digest.hexdigest()
+
+
+def least_seconds(size, bits_per_second, rtt):
+    """The least that either can take: a round trip each to connect and to be answered, and
     the link full all the time with packets of which the headers are a part."""
     return 2 * rtt + size * PACKET / PAYLOAD * 8 / bits_per_second

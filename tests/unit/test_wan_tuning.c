@@ -74,16 +74,16 @@ Test(wan_tuning, linkrate_may_fall_to_an_eighth)
 
 Test(wan_tuning, linkrate_may_not_fall_below_the_minimum)
 {
-	struct socket_tuning tuning = tuning_of(
-		WITH("flow-control", "linkrate", "rate", "80mbit", "minimum", "40mbit"));
+	struct socket_tuning tuning =
+		tuning_of(WITH("flow-control", "linkrate", "rate", "80mbit", "minimum", "40mbit"));
 
 	cr_expect_eq(tuning.floor, 5 * MBIT);
 }
 
 Test(wan_tuning, a_minimum_above_the_rate_is_the_rate)
 {
-	struct socket_tuning tuning = tuning_of(
-		WITH("flow-control", "linkrate", "rate", "80mbit", "minimum", "160mbit"));
+	struct socket_tuning tuning =
+		tuning_of(WITH("flow-control", "linkrate", "rate", "80mbit", "minimum", "160mbit"));
 
 	cr_expect_eq(tuning.floor, tuning.top);
 }
@@ -115,9 +115,11 @@ Test(wan_tuning, abr_starts_at_the_minimum_or_the_rate_within_its_bounds)
 	cr_expect_eq(tuning.rate, MBIT);
 	cr_expect_eq(tuning.floor, MBIT);
 	cr_expect_eq(tuning.top, 10 * MBIT);
-	tuning = tuning_of(WITH("qos", "abr", "minimum", "8mbit", "peak", "80mbit", "rate", "40mbit"));
+	tuning = tuning_of(
+		WITH("qos", "abr", "minimum", "8mbit", "peak", "80mbit", "rate", "40mbit"));
 	cr_expect_eq(tuning.rate, 5 * MBIT);
-	tuning = tuning_of(WITH("qos", "abr", "minimum", "8mbit", "peak", "80mbit", "rate", "1gbit"));
+	tuning = tuning_of(
+		WITH("qos", "abr", "minimum", "8mbit", "peak", "80mbit", "rate", "1gbit"));
 	cr_expect_eq(tuning.rate, 10 * MBIT);
 }
 
@@ -159,8 +161,8 @@ Test(wan_tuning, the_window_is_twice_what_the_link_holds)
 
 Test(wan_tuning, the_window_of_vbr_fits_its_peak)
 {
-	struct wan_params params =
-		WITH("qos", "vbr", "sustained", "8mbit", "peak", "80mbit", "rtt", "100ms");
+	struct wan_params params = WITH("qos", "vbr", "sustained", "8mbit", "peak", "80mbit", "rtt",
+					"100ms");
 
 	cr_expect_eq(wan_window(&params), 2 * MBIT);
 }

@@ -19,24 +19,10 @@
 #include <unistd.h>
 
 #include "intercept_private.h"
-#include "log.h"
+#include "log_libbpf.h"
 
 /* Bytes of a relay's ring buffer: about 1000 SYNs. */
 #define RING_BYTES (1 << 18)
-
-static int libbpf_print(enum libbpf_print_level level, const char *format, va_list arguments)
-{
-	char line[512];
-
-	/* libbpf reports expected failures (probing, a busy hook) as warnings; what
-	 * matters comes to us as an error code and gets our own words. */
-	if (level == LIBBPF_DEBUG || !log_enabled(LOG_LEVEL_DEBUG))
-		return 0;
-	vsnprintf(line, sizeof(line), format, arguments);
-	line[strcspn(line, "\n")] = '\0';
-	log_debug("%s", line);
-	return 0;
-}
 
 static int load_error(int result, char *error)
 {
@@ -196,7 +182,7 @@ int intercept_load(const struct intercept_options *options, struct intercept **i
 	int result = -ENOMEM;
 
 	*intercept = NULL;
-	libbpf_set_print(libbpf_print);
+	log_libbpf();
 	if (new)
 		new->pin_dir = strdup(options->pin_dir);
 	if (!new || !new->pin_dir) {

@@ -16,6 +16,7 @@
 
 #include "linkrate.h"
 #include "log.h"
+#include "log_libbpf.h"
 #include "tune.skel.h"
 #include "wan_tuning.h"
 
@@ -133,6 +134,7 @@ int tune_open(struct tune **tune, char *error)
 	int result;
 
 	*tune = NULL;
+	log_libbpf();
 	if (!new)
 		return explain(-ENOMEM, "tuning of sockets", "out of memory", error);
 	result = explain(load(new), "loading the tuning of sockets",
