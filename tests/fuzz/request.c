@@ -14,6 +14,8 @@
 #define LEASE_S 30
 #define MAX_ENTRIES 64
 
+uint64_t fuzz_requests_granted;
+
 static struct address_prefix prefixes[2][2];
 static struct port_range ranges[2] = { { 80, 80 }, { 5000, 5999 } };
 static struct policy_config policies[2] = {
@@ -68,6 +70,15 @@ static void set_up(void)
 					     sizeof(struct wan_params), MAX_ENTRIES, NULL);
 	options.nexthop_changed = nexthop_changed;
 	options.flows_of = flows_of;
+}
+
+/* The tables are used again: a registry begins with empty ones. */
+static void empty(int map)
+{
+	__u64 key[2]; /* no key is larger */
+
+	while (bpf_map_get_next_key(map, NULL, key) == 0)
+		bpf_map_delete_elem(map, key);
 }
 
 static void check_port(const struct port_entry *port, void *context)
@@ -133,6 +144,10 @@ void fuzz_request(const uint8_t *input, size_t size)
 	}
 	/* Without policies nothing is left but what drains. */
 	registrations_apply(&registrations, &(struct gateway_config){ 0 });
+	fuzz_requests_granted += registrations.counters.registered;
 	registry_free(registry);
+	empty(options.proxy_table);
+	empty(options.port_table);
+	empty(options.param_table);
 	registrations_free(&registrations);
 }

@@ -16,6 +16,9 @@ void fuzz_line(const uint8_t *input, size_t size);
 /* A sequence of requests of a registrar that has been taken over, as main gets them. */
 void fuzz_request(const uint8_t *input, size_t size);
 
+/* Services that fuzz_request() has seen registered: none where there can be no maps. */
+extern uint64_t fuzz_requests_granted;
+
 /* One step of fuzz_request()'s input: an operation, then the bytes of a struct
  * registrar_request. */
 #define FUZZ_REQUEST_SWEEP 0x01 /* main's sweep comes before it */

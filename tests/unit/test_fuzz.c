@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "../fuzz/targets.h"
 #include "address.h"
@@ -27,7 +28,7 @@ static uint32_t random_below(uint32_t limit)
 	state ^= state << 13;
 	state ^= state >> 17;
 	state ^= state << 5;
-	return state % limit;
+	return (state >> 8) % limit;
 }
 
 static const char *const lines[] = {
@@ -98,9 +99,9 @@ static void make_step(uint8_t *step)
 						 "2001:db8::7", "127.0.0.1" };
 	static const uint16_t ports[] = { 80, 5000, 5999, 6000, 0 };
 	struct registrar_request request = {
-		.type = REGISTRAR_READY + random_below(7),
-		.identity = random_below(3),
-		.connection = random_below(4),
+		.type = random_below(2) ? REGISTRAR_REGISTER : REGISTRAR_READY + random_below(7),
+		.identity = random_below(20) / 9,
+		.connection = random_below(20) / 6,
 		.id = random_below(100),
 		.service_port = ports[random_below(5)],
 		.trunk_port = ports[random_below(5)],
@@ -129,4 +130,6 @@ Test(fuzz, requests_of_a_registrar)
 			make_step(steps + j * STEP_SIZE);
 		fuzz_request(steps, count * STEP_SIZE);
 	}
+	if (geteuid() == 0)
+		cr_expect_gt(fuzz_requests_granted, SEQUENCES / 4);
 }

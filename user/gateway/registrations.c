@@ -66,7 +66,7 @@ static struct identity *get_identity(struct registrations *registrations, const 
 	identity = calloc(1, sizeof(*identity));
 	if (!identity)
 		return NULL;
-	strncpy(identity->name, name, sizeof(identity->name) - 1);
+	snprintf(identity->name, sizeof(identity->name), "%s", name);
 	list_append(&registrations->identities, &identity->link);
 	return identity;
 }
