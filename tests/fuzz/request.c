@@ -121,7 +121,7 @@ static void step(struct registrations *registrations, uint8_t operation, const u
 		registry_sweep(registrations->registry);
 		registrations_sweep(registrations, *now_us);
 	}
-	if (registrations_request(registrations, &request, *now_us, &answer))
+	if (registrations_request(registrations, &request, *now_us, &answer) > 0)
 		check_answer(&request, &answer);
 	registry_each_port(registrations->registry, check_port, NULL);
 }
