@@ -48,6 +48,10 @@ AGENT_OBJECTS := $(call objects,user/agent)
 UNIT_OBJECTS := $(call objects,tests/unit)
 PACKET_OBJECTS := $(call objects,tests/packet)
 
+# A fuzzer is a function fuzz_NAME in tests/fuzz/NAME.c; the unit tests call it too.
+FUZZERS := line request
+FUZZ_OBJECTS := $(FUZZERS:%=$(BUILD)/obj/tests/fuzz/%.o)
+
 # Gateway and agent less their main(): what the tests link with.
 GATEWAY_MAIN := $(BUILD)/obj/user/gateway/main.o
 GATEWAY_PARTS := $(filter-out $(GATEWAY_MAIN),$(GATEWAY_OBJECTS))
@@ -64,7 +68,7 @@ TEST_PROGRAMS := $(if $(UNIT_OBJECTS),$(BUILD)/tests/unit) \
 	$(if $(PACKET_OBJECTS),$(BUILD)/tests/packet)
 TOOLS := $(TOOL_FILES:%=$(BUILD)/tests/%) $(TOOL_DIRS:%=$(BUILD)/tests/%)
 
-OBJECTS := $(LIB_OBJECTS) $(GATEWAY_OBJECTS) $(CLI_OBJECTS) $(AGENT_OBJECTS) \
+OBJECTS := $(LIB_OBJECTS) $(GATEWAY_OBJECTS) $(CLI_OBJECTS) $(AGENT_OBJECTS) $(FUZZ_OBJECTS) \
 	$(UNIT_OBJECTS) $(PACKET_OBJECTS) $(TOOL_FILES:%=$(BUILD)/obj/tests/tools/%.o) \
 	$(foreach tool,$(TOOL_DIRS),$(call objects,tests/tools/$(tool)))
 
@@ -115,7 +119,7 @@ BPF_CFLAGS := -target bpf -mcpu=v3 -g -O2 -std=gnu17 $(WARNINGS) -Wno-unused-par
 
 # --- What people call --------------------------------------------------------
 
-.PHONY: all tests test demo packages install format check-format clean help
+.PHONY: all tests test fuzz demo packages install format check-format clean help
 
 all: $(PROGRAMS) $(SKELETONS) $(BUILD)/libsluice.a $(BUILD)/libgateway.a
 
@@ -127,6 +131,19 @@ test:
 	@tests/install-packages
 	@$(MAKE) --no-print-directory $(jobs) tests
 	@SLUICE_BUILD=$(BUILD) tests/run
+
+# Seconds that each fuzzer runs.
+FUZZ_SECONDS ?= 60
+
+fuzz:
+	@$(MAKE) --no-print-directory $(jobs) BUILD=build/fuzz CC=clang SANITIZE=1 \
+		CFLAGS='-O1 -g -fsanitize=fuzzer-no-link' $(FUZZERS:%=build/fuzz/tests/fuzz-%)
+	@mkdir -p $(FUZZERS:%=build/fuzz/corpus/%)
+	@for fuzzer in $(FUZZERS); do \
+		seeds=tests/fuzz/corpus/$$fuzzer; [ -d $$seeds ] || seeds=; \
+		build/fuzz/tests/fuzz-$$fuzzer -max_len=4096 -max_total_time=$(FUZZ_SECONDS) \
+			-artifact_prefix=build/fuzz/ build/fuzz/corpus/$$fuzzer $$seeds || exit 1; \
+	done
 
 demo:
 	@tests/install-packages build demo
@@ -155,6 +172,7 @@ clean:
 help:
 	@echo 'make                 build into $(BUILD)/bin'
 	@echo 'sudo make test       install what is missing, build, run every test'
+	@echo 'sudo make fuzz       fuzz the parsers for FUZZ_SECONDS=$(FUZZ_SECONDS) each'
 	@echo 'sudo make demo       install what is missing, build, show the gateway at work'
 	@echo 'sudo make packages   install the packages of tests/packages.txt'
 	@echo 'make tests           build the test programs and tools as well'
@@ -212,11 +230,18 @@ $(BUILD)/bin/sluice: $(CLI_OBJECTS) $(BUILD)/libsluice.a
 $(BUILD)/bin/sluice-agent: $(AGENT_OBJECTS) $(BUILD)/libsluice.a
 	$(link)
 
-$(BUILD)/tests/unit: $(UNIT_OBJECTS) $(BUILD)/libgateway.a $(BUILD)/libagent.a $(BUILD)/libsluice.a
+$(BUILD)/tests/unit: $(UNIT_OBJECTS) $(FUZZ_OBJECTS) $(BUILD)/libgateway.a $(BUILD)/libagent.a $(BUILD)/libsluice.a
 	$(link) $(TEST_LIBS)
 
 $(BUILD)/tests/packet: $(PACKET_OBJECTS) $(BUILD)/libgateway.a $(BUILD)/libsluice.a
 	$(link) $(TEST_LIBS)
+
+# libFuzzer's programs: only in a build of `make fuzz`.
+$(BUILD)/tests/fuzz-%: $(BUILD)/obj/tests/fuzz/%.o $(BUILD)/libgateway.a $(BUILD)/libsluice.a \
+		tests/fuzz/libfuzzer.c
+	$(call say,LINK,$@)mkdir -p $(@D) && $(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) \
+		-fsanitize=fuzzer -DFUZZ_TARGET=fuzz_$* -o $@ tests/fuzz/libfuzzer.c $< \
+		$(filter %.a,$^) $(LIBRARY_LIBS)
 
 define tool_file
 $(BUILD)/tests/$(1): $(BUILD)/obj/tests/tools/$(1).o $(BUILD)/libsluice.a

@@ -273,7 +273,8 @@ static __always_inline int fresh_syn(struct __sk_buff *skb, const struct packet 
 		count(draining);
 		return pass();
 	}
-	if (port->flags & PORT_FULL) {
+	/* A SYN that is held already stays with its relay. */
+	if (port->flags & PORT_FULL && !bpf_map_lookup_elem(&half_open, &packet->tuple)) {
 		count(identity_full);
 		return pass();
 	}

@@ -58,31 +58,32 @@
 
 /* X(name, description): what became of agents' connections and messages. The
  * registrar counts what it sees itself, main what it decides. */
-#define REGISTRAR_COUNTERS(X)                                                               \
-	X(connections, "connections from agents, or what claimed to be")                    \
-	X(too_many_connections, "of these, closed at once: too many in all or from there")  \
-	X(tls_failed, "of these, closed: no TLS 1.3 with a pre-shared key")                 \
-	X(unknown_identity, "of these, closed: no policy of that name")                     \
-	X(wrong_key, "of these, closed: the policy has another key")                        \
-	X(handshake_timeout, "of these, closed: no greeting in time")                       \
-	X(bad_version, "agents that speak another version of the protocol: closed")         \
-	X(bad_message, "messages that could not be understood: closed")                     \
-	X(line_too_long, "messages longer than a line may be: closed")                      \
-	X(rate_limited, "times that an agent sent too fast and was made to wait")           \
-	X(idle_timeout, "agents that said nothing for the lease: closed")                   \
-	X(no_room, "agents closed because they did not read, or main was not up to it")     \
-	X(refused_address, "registrations refused: address outside the policy")             \
-	X(refused_port, "registrations refused: port outside the policy")                   \
-	X(refused_flows, "registrations refused: the identity has all its flows")           \
-	X(refused_taken, "registrations refused: the address is another's")                 \
-	X(refused_params, "registrations refused: parameters wrong or not supported")       \
-	X(refused_lease, "renewals refused: services of the connection had been withdrawn") \
-	X(refused_feature, "agents refused: they require what this version has not")        \
-	X(registered, "services registered")                                                \
-	X(changed, "services registered again by the same identity")                        \
-	X(withdrawn, "services withdrawn by their agents")                                  \
-	X(renewed, "leases renewed")                                                        \
-	X(expired, "services that ended because their lease was not renewed")               \
+#define REGISTRAR_COUNTERS(X)                                                                 \
+	X(connections, "connections from agents, or what claimed to be")                      \
+	X(too_many_connections, "of these, closed at once: too many in all or from there")    \
+	X(tls_failed, "of these, closed: no TLS 1.3 with a pre-shared key")                   \
+	X(unknown_identity, "of these, closed: no policy of that name")                       \
+	X(wrong_key, "of these, closed: the policy has another key")                          \
+	X(handshake_timeout, "of these, closed: no greeting in time")                         \
+	X(bad_version, "agents that speak another version of the protocol: closed")           \
+	X(bad_message, "messages that could not be understood: closed")                       \
+	X(line_too_long, "messages longer than a line may be: closed")                        \
+	X(rate_limited, "times that an agent sent too fast and was made to wait")             \
+	X(idle_timeout, "agents that said nothing for the lease: closed")                     \
+	X(no_room, "agents closed because they did not read, or main was not up to it")       \
+	X(refused_address, "registrations refused: address outside the policy")               \
+	X(refused_port, "registrations refused: port outside the policy")                     \
+	X(refused_flows, "registrations refused: the identity has all its flows")             \
+	X(refused_taken, "registrations refused: the address is another's")                   \
+	X(refused_params, "registrations refused: parameters wrong or not supported")         \
+	X(refused_room, "registrations refused: too many services, of an identity or in all") \
+	X(refused_lease, "renewals refused: services of the connection had been withdrawn")   \
+	X(refused_feature, "agents refused: they require what this version has not")          \
+	X(registered, "services registered")                                                  \
+	X(changed, "services registered again by the same identity")                          \
+	X(withdrawn, "services withdrawn by their agents")                                    \
+	X(renewed, "leases renewed")                                                          \
+	X(expired, "services that ended because their lease was not renewed")                 \
 	X(revoked, "services that ended because their policy changed")
 
 #define COUNTER_FIELD(name, description) __u64 name;

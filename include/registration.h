@@ -19,18 +19,19 @@
 /* One line that says why a registration was refused, with its NUL. */
 #define REFUSAL_TEXT_MAX 160
 
-/* Services that one agent's connection may have registered. */
-#define REGISTRATIONS_PER_CONNECTION 4096
+/* Services that one identity may have registered, so that none fills the tables. */
+#define REGISTRATIONS_PER_IDENTITY 4096
 
 /* X(name, description): the rule that a refused registration broke. The name is
  * the "rule" an agent is told; refused_NAME is its counter. */
-#define REGISTRATION_REFUSALS(X)                                                      \
-	X(address, "the policy does not give the identity this address")              \
-	X(port, "the policy does not give the identity this port")                    \
-	X(flows, "the identity has as many flows as its policy allows")               \
-	X(taken, "the address belongs to another identity, or is static")             \
-	X(params, "these parameters are wrong or cannot be had here")                 \
-	X(lease, "the lease has run out, or a service was withdrawn: register again") \
+#define REGISTRATION_REFUSALS(X)                                                        \
+	X(address, "the policy does not give the identity this address")                \
+	X(port, "the policy does not give the identity this port")                      \
+	X(flows, "the identity has as many flows as its policy allows")                 \
+	X(taken, "the address belongs to another identity, or is static")               \
+	X(params, "these parameters are wrong or cannot be had here")                   \
+	X(room, "the identity has too many services, or the gateway's tables are full") \
+	X(lease, "the lease has run out, or a service was withdrawn: register again")   \
 	X(feature, "the agent requires a feature that this version has not")
 
 #define REFUSAL_CONSTANT(name, description) REFUSED_##name,

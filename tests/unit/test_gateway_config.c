@@ -245,8 +245,8 @@ Test(gateway_config_mistakes, unknown_keys_and_sections)
 		"params p { trunk = 5 }\n",
 		"1: unknown key \"lann\", did you mean \"lan\"?\n"
 		"3: unknown key \"colour\", expected one of: " FILE_KEYS "\n"
-		"4: unknown section \"proxies\", expected one of: params, proxy\n"
-		"5: unknown section \"listener\", expected one of: params, proxy\n"
+		"4: unknown section \"proxies\", expected one of: params, proxy, registrar, policy\n"
+		"5: unknown section \"listener\", expected one of: params, proxy, registrar, policy\n"
 		"7: unknown key \"next-hop\" in section \"proxy\", did you mean \"nexthop\"?\n"
 		"8: unknown key \"trnk\" in section \"port\", did you mean \"trunk\"?\n"
 		"9: unknown key \"windw\" in section \"port\", did you mean \"window\"?\n"
@@ -258,16 +258,10 @@ Test(gateway_config_mistakes, unknown_keys_and_sections)
 
 Test(gateway_config_mistakes, sections_that_are_not_built_in)
 {
-	expect_mistakes(LAN "registrar { listen = \"0.0.0.0:7471\"  lease = \"30s\" }\n"
-			    "policy \"site-b\" {\n"
-			    "  addresses = { \"203.0.113.0/28\", \"2001:db8::/64\" }\n"
-			    "}\n"
-			    "metrics { listen = \"127.0.0.1:7472\" }\n"
+	expect_mistakes(LAN "metrics { listen = \"127.0.0.1:7472\" }\n"
 			    "workers = 65\n",
-			"2: section \"registrar\" is not supported by this version\n"
-			"3: section \"policy\" is not supported by this version\n"
-			"6: section \"metrics\" is not supported by this version\n"
-			"7: workers is \"65\", expected a number from 0 to 64\n");
+			"2: section \"metrics\" is not supported by this version\n"
+			"3: workers is \"65\", expected a number from 0 to 64\n");
 }
 
 Test(gateway_config_mistakes, wrong_type)
@@ -521,9 +515,13 @@ Test(gateway_config_syntax, a_section_that_is_not_closed)
 			    "proxy 10.0.0.2 {\n  port 0 { }\n}\n",
 			"2: section \"proxy\" is not closed, expected \"}\" before line 6\n"
 			"4: trunk is \"0\", expected a port from 1 to 65535\n");
-	expect_mistakes(LAN "registrar {\n  listen = 1\n",
-			"2: section \"registrar\" is not supported by this version\n"
-			"2: section \"registrar\" is not closed, expected \"}\"\n");
+	expect_mistakes(LAN "metrics {\n  listen = 1\n",
+			"2: section \"metrics\" is not supported by this version\n"
+			"2: section \"metrics\" is not closed, expected \"}\"\n");
+	expect_mistakes(LAN "registrar {\n  lease = 0\n",
+			"2: section \"registrar\" is not closed, expected \"}\"\n"
+			"2: registrar without listen, expected listen = \"ADDRESS:PORT\"\n"
+			"3: lease is \"0\", expected whole seconds, 1s to 1d, such as \"30s\"\n");
 }
 
 Test(gateway_config_syntax, a_list_that_is_not_closed)
@@ -590,8 +588,10 @@ Test(gateway_config_syntax, unknown_sections_may_be_nested_to_any_depth)
 	memset(text + 100000, '}', 100000);
 	memcpy(text, "foo {", 5);
 	cr_expect_eq(load_bytes(text, 199996, &config, &errors), -EINVAL);
-	cr_expect_str_eq(errors, "1: unknown section \"foo\", expected one of: params, proxy\n"
-				 "1: no interface in lan, expected lan = { \"INTERFACE\" }\n");
+	cr_expect_str_eq(
+		errors,
+		"1: unknown section \"foo\", expected one of: params, proxy, registrar, policy\n"
+		"1: no interface in lan, expected lan = { \"INTERFACE\" }\n");
 	free(errors);
 	free(text);
 }

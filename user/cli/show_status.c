@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* sluice show status: the daemon at a glance, its interfaces and its relays. */
+/* sluice show status: the daemon at a glance, its interfaces, relays and registrar. */
 #include <stdio.h>
 
 #include "show.h"
@@ -7,22 +7,26 @@
 
 static int print_summary(const struct cli *cli, const json_t *result)
 {
-	json_int_t pid, proxies, ports, params, flows, half_open, half_open_limit;
+	json_int_t pid, proxies, ports, params, flows, half_open, half_open_limit, services;
 	const char *version;
 	const char *state;
 	const char *engine;
+	const char *registrar;
 	char text[CELL_TEXT_MAX];
 
-	if (json_unpack((json_t *)result, "{s:s, s:I, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I}",
+	if (json_unpack((json_t *)result,
+			"{s:s, s:I, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:{s:s, s:I}}",
 			"version", &version, "pid", &pid, "state", &state, "engine", &engine,
 			"proxies", &proxies, "ports", &ports, "params", &params, "flows", &flows,
-			"half_open", &half_open, "half_open_limit", &half_open_limit))
+			"half_open", &half_open, "half_open_limit", &half_open_limit, "registrar",
+			"state", &registrar, "services", &services))
 		return cli_fail_answer(cli);
 	printf("sluiced %s, pid %lld, up %s, %s, engine %s\n", version, pid,
 	       format_age(json_object_get(result, "uptime_s"), text), state, engine);
 	printf("tables: %lld proxies, %lld ports, %lld params\n", proxies, ports, params);
-	printf("flows: %lld, and %lld of at most %lld half-open\n\n", flows, half_open,
+	printf("flows: %lld, and %lld of at most %lld half-open\n", flows, half_open,
 	       half_open_limit);
+	printf("registrar: %s, %lld services of agents\n\n", registrar, services);
 	return 0;
 }
 

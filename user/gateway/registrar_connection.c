@@ -323,7 +323,11 @@ static void greet(struct registrar_connection *connection, struct agent_message 
 		return;
 	}
 	if (message->refusal) {
-		part_with_error(connection, &counters->refused_feature, message->text);
+		registrar_count(&counters->refused_feature);
+		registrar_log(registrar, connection->source, connection->port, "closed: %s",
+			      message->text);
+		part(connection, json_pack("{s:s,s:s,s:s}", "type", "error", "rule",
+					   refusal_name(message->refusal), "error", message->text));
 		return;
 	}
 	put(connection,

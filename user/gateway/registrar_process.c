@@ -224,12 +224,21 @@ static int on_death(sd_event_source *source, const siginfo_t *info, void *contex
 	return 0;
 }
 
+/* A registrar that does what ours would not: it is not ours any more. */
+static void disown(struct registrar_process *process, const char *why)
+{
+	log_error("killing the registrar: %s", why);
+	sd_event_source_set_enabled(process->channel_source, SD_EVENT_OFF);
+	kill(process->pid, SIGKILL);
+}
+
 static int on_message(sd_event_source *source, int fd, uint32_t events, void *context)
 {
 	struct registrar_process *process = context;
 	struct registrar_request request;
 	struct registrar_answer answer;
 	ssize_t length = recv(fd, &request, sizeof(request), MSG_DONTWAIT);
+	int result;
 
 	(void)source;
 	(void)events;
@@ -238,19 +247,18 @@ static int on_message(sd_event_source *source, int fd, uint32_t events, void *co
 	if (length <= 0)
 		return 0;
 	if (length != sizeof(request)) {
-		log_error("the registrar sent a malformed message");
-		return 0;
-	}
-	if (request.type == REGISTRAR_READY) {
+		disown(process, "it sent a malformed message");
+	} else if (request.type == REGISTRAR_READY) {
 		process->phase = PHASE_SERVING;
 		log_debug("the registrar serves (pid %d)", (int)process->pid);
-		return 0;
-	}
-	if (registrations_request(process->registrations, &request, child_now_us(), &answer) &&
-	    send(fd, &answer, sizeof(answer), MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
-		/* It asks without reading the answers. */
-		log_error("the registrar takes no answer: %s, killing it", strerror(errno));
-		kill(process->pid, SIGKILL);
+	} else {
+		result = registrations_request(process->registrations, &request, child_now_us(),
+					       &answer);
+		if (result < 0)
+			disown(process, "it sent a malformed request");
+		else if (result > 0 &&
+			 send(fd, &answer, sizeof(answer), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+			disown(process, "it does not take the answers");
 	}
 	return 0;
 }

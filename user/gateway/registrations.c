@@ -15,6 +15,9 @@
  * part in so many to take its place: it makes new parameters of all entries. */
 #define RTT_DIFFERS 4
 
+/* Leases at once: those of the connections there can be, and as many that run out. */
+#define LEASES_MAX 8192
+
 /* A round trip that no path has is a mistake of measurement. */
 #define RTT_MAX_US 60000000U
 
@@ -66,7 +69,7 @@ static struct identity *get_identity(struct registrations *registrations, const 
 	identity = calloc(1, sizeof(*identity));
 	if (!identity)
 		return NULL;
-	strncpy(identity->name, name, sizeof(identity->name) - 1);
+	snprintf(identity->name, sizeof(identity->name), "%s", name);
 	list_append(&registrations->identities, &identity->link);
 	return identity;
 }
@@ -124,16 +127,33 @@ static struct lease *open_lease(struct registrations *registrations,
 {
 	const char *name = registrations->config->policies[request->identity].name;
 	struct identity *identity = find_identity(registrations, name);
-	struct lease *lease = identity ? calloc(1, sizeof(*lease)) : NULL;
+	struct lease *lease = NULL;
 
+	if (identity && registrations->lease_count < LEASES_MAX)
+		lease = calloc(1, sizeof(*lease));
 	if (!lease)
 		return NULL;
+	registrations->lease_count++;
 	lease->identity = identity;
 	lease->connection = request->connection;
 	lease->expires_us = now_us + registrations->config->registrar.lease_s * 1000000ULL;
 	memcpy(lease->agent, request->agent, sizeof(lease->agent) - 1);
 	list_append(&registrations->leases, &lease->link);
 	return lease;
+}
+
+static size_t services_of(const struct registrations *registrations,
+			  const struct identity *identity)
+{
+	const struct list *list = &registrations->leases;
+	size_t services = 0;
+
+	for (const struct list *link = list->next; link != list; link = link->next) {
+		const struct lease *lease = list_entry(link, struct lease, link);
+
+		services += lease->identity == identity ? lease->ports : 0;
+	}
+	return services;
 }
 
 /* What stands in for a rtt that an agent does not give. */
@@ -248,7 +268,9 @@ static enum refusal enter(struct registrations *registrations, struct lease *lea
 	if (!result)
 		return REFUSED_NOT;
 	snprintf(text, REFUSAL_TEXT_MAX, "%.150s", error);
-	return result == -EOPNOTSUPP ? REFUSED_params : REFUSED_taken;
+	if (result == -EOPNOTSUPP)
+		return REFUSED_params;
+	return result == -EEXIST || result == -EINVAL ? REFUSED_taken : REFUSED_room;
 }
 
 static enum refusal do_register(struct registrations *registrations, struct lease *lease,
@@ -262,10 +284,10 @@ static enum refusal do_register(struct registrations *registrations, struct leas
 
 	if (refusal)
 		return refusal;
-	if (!known && lease->ports >= REGISTRATIONS_PER_CONNECTION) {
-		snprintf(text, REFUSAL_TEXT_MAX, "more than %d services on one connection",
-			 REGISTRATIONS_PER_CONNECTION);
-		return REFUSED_port;
+	if (!known && services_of(registrations, identity) >= REGISTRATIONS_PER_IDENTITY) {
+		snprintf(text, REFUSAL_TEXT_MAX, "more than %d services of one identity",
+			 REGISTRATIONS_PER_IDENTITY);
+		return REFUSED_room;
 	}
 	if (!known && identity->full) {
 		snprintf(text, REFUSAL_TEXT_MAX,
@@ -299,7 +321,7 @@ static enum refusal do_withdraw(struct registrations *registrations, const struc
 	if (registry_withdraw(registrations->registry, request->address, request->service_port,
 			      error)) {
 		snprintf(text, REFUSAL_TEXT_MAX, "%.150s", error);
-		return REFUSED_taken;
+		return REFUSED_room;
 	}
 	registrations->counters.withdrawn++;
 	return REFUSED_NOT;
@@ -329,7 +351,11 @@ static enum refusal answer_request(struct registrations *registrations,
 	/* Its lease ran out while the connection was slow, or was never opened. */
 	if (!lease)
 		lease = open_lease(registrations, request, now_us);
-	if (!lease || !lease->identity->policy) {
+	if (!lease) {
+		snprintf(text, REFUSAL_TEXT_MAX, "too many leases: try again later");
+		return REFUSED_room;
+	}
+	if (!lease->identity->policy) {
 		snprintf(text, REFUSAL_TEXT_MAX, "this identity has no policy any more");
 		return REFUSED_address;
 	}
@@ -348,38 +374,36 @@ static enum refusal answer_request(struct registrations *registrations,
 	return REFUSED_NOT;
 }
 
-bool registrations_request(struct registrations *registrations,
-			   const struct registrar_request *request, uint64_t now_us,
-			   struct registrar_answer *answer)
+int registrations_request(struct registrations *registrations,
+			  const struct registrar_request *request, uint64_t now_us,
+			  struct registrar_answer *answer)
 {
 	struct lease *lease;
 
 	if (request->identity >= registrations->config->policy_count || request->connection == 0 ||
-	    !is_well_formed(request)) {
-		log_error("the registrar sent a malformed request");
-		return false;
-	}
+	    !is_well_formed(request))
+		return -EPROTO;
+	lease = find_lease(registrations, request->connection);
 	switch (request->type) {
 	case REGISTRAR_OPENED:
-		if (!find_lease(registrations, request->connection))
+		if (!lease)
 			open_lease(registrations, request, now_us);
-		return false;
+		return 0;
 	case REGISTRAR_CLOSED:
-		lease = find_lease(registrations, request->connection);
 		if (lease)
 			lease->connection = 0;
-		return false;
+		return 0;
 	case REGISTRAR_REGISTER:
 	case REGISTRAR_WITHDRAW:
 	case REGISTRAR_RENEW:
 		break;
 	default:
-		return false;
+		return -EPROTO;
 	}
 	*answer = (struct registrar_answer){ .connection = request->connection, .id = request->id };
 	answer->refusal = answer_request(registrations, request, now_us, answer->text);
 	count_refusal(&registrations->counters, answer->refusal);
-	return true;
+	return 1;
 }
 
 void registrations_disconnect(struct registrations *registrations)
@@ -397,6 +421,30 @@ static bool is_expired(const struct registry *registry, const struct port_entry 
 {
 	(void)registry;
 	return port->lease->expires_us <= *(const uint64_t *)now_us;
+}
+
+static bool has_limits(const struct gateway_config *config)
+{
+	for (size_t i = 0; i < config->policy_count; i++)
+		if (config->policies[i].max_flows)
+			return true;
+	return false;
+}
+
+static void count_flows(struct registrations *registrations)
+{
+	struct list *list = &registrations->identities;
+	bool limited = has_limits(registrations->config);
+
+	/* Once more after the last limit went, to let all in again. */
+	if (!limited && !registrations->limited)
+		return;
+	registrations->limited = limited;
+	for (struct list *link = list->next; link != list; link = link->next) {
+		list_entry(link, struct identity, link)->flows = 0;
+		list_entry(link, struct identity, link)->full = false;
+	}
+	registry_count_flows(registrations->registry);
 }
 
 void registrations_sweep(struct registrations *registrations, uint64_t now_us)
@@ -421,12 +469,8 @@ void registrations_sweep(struct registrations *registrations, uint64_t now_us)
 		if (lease->ports == 0 && (lease->connection == 0 || lease->expires_us <= now_us)) {
 			list_remove(&lease->link);
 			free(lease);
+			registrations->lease_count--;
 		}
 	}
-	list = &registrations->identities;
-	for (link = list->next; link != list; link = link->next) {
-		list_entry(link, struct identity, link)->flows = 0;
-		list_entry(link, struct identity, link)->full = false;
-	}
-	registry_count_flows(registrations->registry);
+	count_flows(registrations);
 }

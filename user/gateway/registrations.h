@@ -15,6 +15,8 @@ struct registrations {
 	const struct gateway_config *config; /* the one in force; borrowed */
 	struct list identities; /* struct identity */
 	struct list leases; /* struct lease */
+	size_t lease_count;
+	bool limited; /* some identity has, or had at the last sweep, a limit of flows */
 	struct registrar_counters counters; /* what main counts */
 };
 
@@ -29,11 +31,12 @@ int registrations_apply(struct registrations *registrations, const struct gatewa
 
 /*
  * Judges and carries out one request; now_us is CLOCK_MONOTONIC. Nothing in it is
- * trusted. True: *answer is to be sent. False: it is no request that is answered.
+ * trusted. 1: *answer is to be sent; 0: it takes none; -EPROTO: the registrar
+ * could not have sent this, and is not to be listened to any more.
  */
-bool registrations_request(struct registrations *registrations,
-			   const struct registrar_request *request, uint64_t now_us,
-			   struct registrar_answer *answer);
+int registrations_request(struct registrations *registrations,
+			  const struct registrar_request *request, uint64_t now_us,
+			  struct registrar_answer *answer);
 
 /* The registrar is gone, and all connections with it. */
 void registrations_disconnect(struct registrations *registrations);

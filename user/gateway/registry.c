@@ -11,24 +11,7 @@
 #include <string.h>
 
 #include "address.h"
-#include "registry_params.h"
-
-struct registry {
-	struct registry_options options;
-	struct params_table params;
-	void *proxies; /* tsearch(3) tree of struct proxy_entry */
-	size_t proxy_count;
-	size_t port_count;
-	uint32_t next_proxy_id;
-	uint32_t nexthop_count;
-	struct port_entry **by_id; /* options.max_ports */
-	uint32_t *free_ids; /* stack of unused port numbers */
-	uint32_t free_count;
-	uint64_t generation;
-	uint64_t removals;
-	size_t leased_count; /* entries of agents, draining ones included */
-	bool draining; /* some entry is */
-};
+#include "registry_private.h"
 
 static int compare_proxies(const void *one, const void *other)
 {
@@ -169,7 +152,7 @@ static struct port_key port_key(const struct port_entry *port)
 				  .service_port = port->service_port };
 }
 
-static int write_port(struct registry *registry, const struct port_entry *port)
+int registry_write_port(struct registry *registry, const struct port_entry *port)
 {
 	struct port_key key = port_key(port);
 
@@ -233,7 +216,7 @@ static int set_port(struct registry *registry, struct port_entry *port,
 	port->value.params_id = params->id;
 	port->value.trunk_port = registration->trunk_port;
 	port->value.flags = flags_of(registration);
-	result = write_port(registry, port);
+	result = registry_write_port(registry, port);
 	if (result) {
 		*port = before;
 		params_table_put(params);
@@ -385,7 +368,7 @@ static void withdraw(struct registry *registry, struct port_entry *port)
 	}
 	count_active(port, -1);
 	port->value.flags |= PORT_DRAINING;
-	write_port(registry, port);
+	registry_write_port(registry, port);
 	registry->draining = true;
 }
 
@@ -579,129 +562,4 @@ void registry_sweep(struct registry *registry)
 	for_ports(registry, is_drained, NULL, remove_port);
 	registry->draining = false;
 	registry_each_port(registry, note_draining, &registry->draining);
-}
-
-/* ---- flows of identities ---- */
-
-static void add_flows(const struct port_entry *port, void *registry)
-{
-	if (port->lease)
-		port->lease->identity->flows += flows_of(registry, port);
-}
-
-static void set_full(const struct port_entry *entry, void *registry)
-{
-	struct port_entry *port = (struct port_entry *)entry;
-	const struct policy_config *policy;
-	struct identity *identity;
-
-	if (!port->lease)
-		return;
-	identity = port->lease->identity;
-	policy = identity->policy;
-	identity->full = policy && policy->max_flows && identity->flows >= policy->max_flows;
-	if (!!(port->value.flags & PORT_FULL) == identity->full)
-		return;
-	port->value.flags ^= PORT_FULL;
-	write_port(registry, port);
-}
-
-void registry_count_flows(struct registry *registry)
-{
-	if (registry->leased_count == 0)
-		return;
-	registry_each_port(registry, add_flows, registry);
-	registry_each_port(registry, set_full, registry);
-}
-
-/* ---- walking ---- */
-
-struct walk {
-	void (*visit_proxy)(const struct proxy_entry *proxy, void *context);
-	void (*visit_port)(const struct port_entry *port, void *context);
-	void (*visit_params)(const struct params_entry *params, void *context);
-	void *context;
-};
-
-static void walk_port(const void *node, VISIT order, void *closure)
-{
-	const struct walk *walk = closure;
-
-	if (order == postorder || order == leaf)
-		walk->visit_port(*(struct port_entry *const *)node, walk->context);
-}
-
-static void walk_proxy(const void *node, VISIT order, void *closure)
-{
-	const struct proxy_entry *proxy = *(struct proxy_entry *const *)node;
-	const struct walk *walk = closure;
-
-	if (order != postorder && order != leaf)
-		return;
-	if (walk->visit_proxy)
-		walk->visit_proxy(proxy, walk->context);
-	if (walk->visit_port)
-		twalk_r(proxy->ports, walk_port, closure);
-}
-
-static void walk_params(const void *node, VISIT order, void *closure)
-{
-	const struct walk *walk = closure;
-
-	if (order == postorder || order == leaf)
-		walk->visit_params(*(struct params_entry *const *)node, walk->context);
-}
-
-void registry_each_proxy(const struct registry *registry,
-			 void (*visit)(const struct proxy_entry *, void *), void *context)
-{
-	struct walk walk = { .visit_proxy = visit, .context = context };
-
-	twalk_r(registry->proxies, walk_proxy, &walk);
-}
-
-void registry_each_port(const struct registry *registry,
-			void (*visit)(const struct port_entry *, void *), void *context)
-{
-	struct walk walk = { .visit_port = visit, .context = context };
-
-	twalk_r(registry->proxies, walk_proxy, &walk);
-}
-
-void registry_each_params(const struct registry *registry,
-			  void (*visit)(const struct params_entry *, void *), void *context)
-{
-	struct walk walk = { .visit_params = visit, .context = context };
-
-	twalk_r(registry->params.by_value, walk_params, &walk);
-}
-
-size_t registry_proxy_count(const struct registry *registry)
-{
-	return registry->proxy_count;
-}
-
-size_t registry_port_count(const struct registry *registry)
-{
-	return registry->port_count;
-}
-
-uint32_t registry_nexthop_count(const struct registry *registry)
-{
-	return registry->nexthop_count;
-}
-
-uint64_t registry_removals(const struct registry *registry)
-{
-	return registry->removals;
-}
-
-size_t registry_leased_count(const struct registry *registry)
-{
-	return registry->leased_count;
-}
-
-size_t registry_params_count(const struct registry *registry)
-{
-	return registry->params.count;
 }

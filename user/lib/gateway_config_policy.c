@@ -234,7 +234,7 @@ static void policy_check(struct config_parts *parts, size_t index)
 	if (policy->key_file &&
 	    key_file_read(policy->key_file, parts->path, parts->config->keys[index], error) < 0)
 		config_error(parts->errors, policy->key_file_line, "key-file %s", error);
-	strncpy(config->name, policy->name, sizeof(config->name) - 1);
+	snprintf(config->name, sizeof(config->name), "%s", policy->name);
 	config->addresses = policy->addresses;
 	config->address_count = policy->address_count;
 	config->ports = policy->ports;
