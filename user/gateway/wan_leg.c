@@ -86,8 +86,14 @@ static int set_flow_control(int fd, const struct wan_params *params)
 	if (name[0] == '\0')
 		return 0;
 	if (setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name,
-		       (socklen_t)strnlen(name, SLUICE_CC_NAME_MAX)) < 0)
+		       (socklen_t)strnlen(name, SLUICE_CC_NAME_MAX)) == 0)
+		return 0;
+	if (errno != ENOENT)
 		return -errno;
+	/* It was there when the port was registered: linkrate, and the process that
+	 * had registered it is gone, a moment before main does. The kernel's default
+	 * with the same pacing is better than no WAN leg. */
+	log_info("WAN leg: %s is not to be had right now", name);
 	return 0;
 }
 

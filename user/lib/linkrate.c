@@ -13,10 +13,21 @@
 #include <unistd.h>
 
 #include "linkrate.skel.h"
+#include "tuning.h"
 
 /* Of kernel 6.4; headers of older distributions lack them. */
 #define MAP_FLAG_LINK (1U << 13)
 #define ATTACH_STRUCT_OPS 44
+#define LINK_TYPE_STRUCT_OPS 9
+
+/* The start of struct bpf_link_info, for a link of that type. */
+struct struct_ops_link_info {
+	__u32 type;
+	__u32 id;
+	__u32 prog_id;
+	__u32 padding;
+	__u32 map_id;
+};
 
 struct linkrate_registration {
 	struct linkrate_bpf *skeleton;
@@ -98,6 +109,51 @@ int linkrate_register(int socket_map, struct linkrate_registration **registratio
 	}
 	*registration = new;
 	return 0;
+}
+
+static bool is_linkrate_map(__u32 id)
+{
+	struct bpf_map_info info = { 0 };
+	__u32 length = sizeof(info);
+	int fd = bpf_map_get_fd_by_id(id);
+	bool result;
+
+	if (fd < 0)
+		return false;
+	result = bpf_obj_get_info_by_fd(fd, &info, &length) == 0 &&
+		 strcmp(info.name, LINKRATE_NAME) == 0;
+	close(fd);
+	return result;
+}
+
+static bool is_linkrate_link(int fd)
+{
+	/* The kernel fills at most as much as it is given room for. */
+	union {
+		struct bpf_link_info whole;
+		struct struct_ops_link_info start;
+	} info = { 0 };
+	__u32 length = sizeof(info);
+
+	return bpf_obj_get_info_by_fd(fd, &info, &length) == 0 &&
+	       info.start.type == LINK_TYPE_STRUCT_OPS && is_linkrate_map(info.start.map_id);
+}
+
+int linkrate_hold(void)
+{
+	__u32 id = 0;
+
+	while (bpf_link_get_next_id(id, &id) == 0) {
+		int fd = bpf_link_get_fd_by_id(id);
+
+		if (fd >= 0 && is_linkrate_link(fd))
+			return fd;
+		if (fd >= 0)
+			close(fd);
+		else if (errno == EPERM)
+			return -1;
+	}
+	return -1;
 }
 
 void linkrate_unregister(struct linkrate_registration *registration)

@@ -15,6 +15,11 @@ bool congestion_control_available(const char *name);
  * errno: -EEXIST when it is registered already. */
 int linkrate_register(int socket_map, struct linkrate_registration **registration);
 
+/* Holds the registration that another process made, so that it outlives that
+ * process: a descriptor to be closed in the end, or -1 when there is none (the
+ * kernel is older than 6.4) or this process may not have it (CAP_SYS_ADMIN). */
+int linkrate_hold(void);
+
 /* NULL is allowed. Sockets that use it go on. */
 void linkrate_unregister(struct linkrate_registration *registration);
 

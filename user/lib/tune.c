@@ -24,6 +24,7 @@ struct tune {
 	struct tune_bpf *skeleton;
 	struct bpf_link *link;
 	struct linkrate_registration *linkrate; /* NULL: another process's, or none */
+	int held; /* another process's registration of linkrate; -1: none */
 	bool linkrate_refused; /* this kernel does not take it */
 	uint64_t netns_cookie;
 };
@@ -137,6 +138,7 @@ int tune_open(struct tune **tune, char *error)
 	log_libbpf();
 	if (!new)
 		return explain(-ENOMEM, "tuning of sockets", "out of memory", error);
+	new->held = -1;
 	result = explain(load(new), "loading the tuning of sockets",
 			 "run with -v for the kernel's own words", error);
 	result = result
@@ -151,8 +153,10 @@ int tune_open(struct tune **tune, char *error)
 		return result;
 	}
 	tune_keep_linkrate(new);
-	if (!new->linkrate && !new->linkrate_refused)
+	if (!new->linkrate && !new->linkrate_refused) {
+		new->held = linkrate_hold();
 		log_info("congestion control linkrate is another process's, used as it is");
+	}
 	*tune = new;
 	return 0;
 }
@@ -162,6 +166,8 @@ void tune_close(struct tune *tune)
 	if (!tune)
 		return;
 	linkrate_unregister(tune->linkrate);
+	if (tune->held >= 0)
+		close(tune->held);
 	bpf_link__destroy(tune->link);
 	tune_bpf__destroy(tune->skeleton);
 	free(tune);

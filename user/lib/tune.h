@@ -37,7 +37,7 @@ bool tune_has_linkrate(void);
 bool tune_owns_linkrate(const struct tune *tune);
 
 /* To be called now and then: registers linkrate when the process that had
- * registered it is gone. */
+ * registered it is gone, and this one could not hold on to that. */
 void tune_keep_linkrate(struct tune *tune);
 
 /* Descriptor of the map that tune_socket() needs; borrowed. A process without
