@@ -300,6 +300,17 @@ def test_other_ports_and_other_namespaces_are_left_alone(net, gateway, family, a
         far.close()
 
 
+def test_another_daemon_of_the_host_takes_nothing_away(net, gateway, family, asked):
+    """It came later and knows nothing of these sockets: the first window stays offered."""
+    if not new_kernel(6, 11):
+        raise Unsupported("an initial window bound to 64 KiB (before 6.11)")
+    asked(window="4MiB")
+    Agent(gateway, family, name="other", namespace=net.client).start(
+        service(PORT, window="64KiB"))
+    for line in crossed(net, gateway, family)[1:]:
+        assert ss_number(line, "snd_wnd") >= MIB
+
+
 def test_a_trunk_port_is_left_alone_when_the_agent_is_gone(net, gateway, family, asked):
     """The gateway still has the lease, and runs its end as it was asked."""
     asked(skip_slow_start=True, flow_control="cubic", **LINK).kill()
