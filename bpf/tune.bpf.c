@@ -128,25 +128,29 @@ static __always_inline void tune_accepted(struct bpf_sock_ops *ops)
 			       sizeof(tuning->flow_control));
 }
 
-/* In segments. On the wire a SYN or SYN-ACK cannot offer more than 64 KiB; from
- * kernel 6.11 on the first segment after it can, and is not bound to grow there
- * step by step. With every kernel it makes an accepted socket choose a window
- * scale with which the link can be filled. */
-static __always_inline int initial_window(struct bpf_sock_ops *ops)
+/* In segments; 0: as the kernel has it. On the wire a SYN or SYN-ACK cannot offer
+ * more than 64 KiB, but from kernel 6.11 on the first segment after it can, and
+ * is not bound to grow there step by step. With every kernel it makes an accepted
+ * socket choose a window scale with which the link can be filled. */
+static __always_inline __u32 initial_window(struct bpf_sock_ops *ops)
 {
 	struct socket_tuning *tuning = find_own(ops) ?: find_trunk(ops);
 
-	return tuning && tuning->offer ? (int)segments(ops, tuning->offer) : -1;
+	return tuning && tuning->offer ? segments(ops, tuning->offer) : 0;
 }
 
 SEC("sockops")
 int tune(struct bpf_sock_ops *ops)
 {
 	struct socket_tuning *tuning;
+	__u32 window;
 
 	switch (ops->op) {
 	case BPF_SOCK_OPS_RWND_INIT:
-		ops->reply = (__u32)initial_window(ops);
+		/* Every daemon of the host runs this, and the last reply counts. */
+		window = initial_window(ops);
+		if (window)
+			ops->reply = window;
 		break;
 	case BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB:
 		tuning = find_own(ops);

@@ -126,6 +126,14 @@ def wait_registered(gateway, address, *ports, timeout=15):
                  timeout)
 
 
+def announce(gateway, family, port, address=None, **params):
+    """An agent that has registered a service of the remote: both ends run it with params."""
+    address = address or family.remote
+    agent = Agent(gateway, family).start(service(port, **params), addresses=[address])
+    wait_registered(gateway, address, port)
+    return agent
+
+
 class Talker:
     """Speaks to the registrar line by line, well or badly, with the right key or none."""
 

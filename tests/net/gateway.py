@@ -37,11 +37,14 @@ def quoted(value):
 
 
 class Gateway:
-    """sluiced in the gateway of a network; or, straight, nothing at all there."""
+    """sluiced in the gateway of a network, or in another of its namespaces between the
+    devices lan and wan; or, straight, nothing at all there."""
 
-    def __init__(self, network, engine="splice", intercept="tc", straight=False):
+    def __init__(self, network, engine="splice", intercept="tc", straight=False,
+                 namespace=None, lan="lan0", wan="wan0"):
         self.network = network
-        self.namespace = network.gateway
+        self.namespace = namespace or network.gateway
+        self.lan, self.wan = [lan], [wan]
         self.engine, self.intercept, self.straight = engine, intercept, straight
         self.directory = tempfile.mkdtemp(prefix="sluice-net-")
         os.chmod(self.directory, 0o755)  # another user must get as far as the socket
@@ -61,7 +64,7 @@ class Gateway:
         if top["intercept"] == "tc":
             del top["intercept"]
         lists = {key: top.pop(key, default)
-                 for key, default in (("lan", ["lan0"]), ("wan", ["wan0"]))}
+                 for key, default in (("lan", self.lan), ("wan", self.wan))}
         with open(self.config, "w") as out:
             for key, names in lists.items():
                 out.write(f"{key} = {{ {', '.join(quoted(name) for name in names)} }}\n")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """
-Every parameter changes what it says it changes, at the gateway and at a remote
-whose trunk port is tuned; and linkrate does what a reserved link asks for.
+Every parameter changes what it says it changes, at the gateway and, asked for by
+an agent, at the remote as well; and linkrate does what a reserved link asks for.
 Figures are printed, speed is never a condition.
 """
 import contextlib
@@ -16,9 +16,10 @@ import time
 import pytest
 
 import wan
+from agent import Agent, announce, policy, registrar, service
 from gateway import serve
 from peer import Task
-from rig import Capture, Unsupported, echo, receive, wait_for
+from rig import FAMILIES, Capture, Unsupported, echo, receive, wait_for
 from test_params import skmem, wan_leg
 
 pytestmark = pytest.mark.stealing
@@ -165,38 +166,117 @@ def test_what_cannot_be_is_refused_in_words(net, gateway, wrong, why):
     assert why in done.stderr
 
 
-# ---- the remote's socket ----
+# ---- both ends, by the remote's agent ----
 
-def test_a_trunk_ports_sockets_are_tuned_in_full(net, gateway, family):
-    """Also when their listener was there first and knows nothing of it."""
-    gateway.start(serve(PORT))
-    with net.remote.listen(family, family.remote, PORT) as listener, \
-            wan.tuned_trunk(net, PORT, skip_slow_start=True, flow_control="cubic", dscp=10, **LINK):
-        capture = Capture(net.remote, "eth0")
-        near = net.client.connect(family, family.remote, PORT)
+@pytest.fixture
+def asked(net, gateway, family):
+    """asked(port, **params): an agent of the remote asks for them, on the short way or, at
+    an address there, on the long one. A gateway serves what it registers; gives the agent."""
+    def ask(port=PORT, address=None, **params):
+        if not gateway.process:
+            gateway.start(registrar(), policy(gateway, addresses=[
+                one for each in FAMILIES for one in (each.remote, wan.FAR[each.name].remote)]))
+        return announce(gateway, family, port, address=address, **params)
+    return ask
+
+
+def crossed(net, gateway, family, port=PORT):
+    """A flow that has carried bytes both ways: its client's socket, and what ss(8) says
+    of the WAN leg's socket at the gateway and of the one at the remote."""
+    near, far = net.connection(family, port)
+    assert gateway.took(far, family)
+    echo(near, far)
+    return near, wan_leg(net, family, port), remote_leg(net, family, port)
+
+
+@pytest.mark.parametrize("algorithm", ["reno", "cubic", "bbr"])
+def test_both_ends_run_the_algorithm_that_the_agent_named(net, gateway, family, asked, algorithm):
+    asked(flow_control=algorithm)
+    near, here, there = crossed(net, gateway, family)
+    assert algorithm in here.split() and algorithm in there.split()
+    assert gateway.flow_of(near)["wan"]["cc"] == algorithm
+
+
+@pytest.mark.parametrize("algorithm", ["cubic", "bbr"])
+def test_both_ends_skip_slow_start(net, gateway, family, asked, algorithm):
+    """Before a byte was sent, as the first acknowledgement changes it."""
+    asked(flow_control=algorithm, skip_slow_start=True, **LINK)
+    net.connection(family, PORT)
+    for line in wan_leg(net, family), remote_leg(net, family):
+        assert ss_number(line, "cwnd") == flight(line)
+
+
+def test_both_ends_are_paced_at_the_rate(net, gateway, family, asked):
+    asked(flow_control="cubic", rate="50mbit")
+    for line in crossed(net, gateway, family)[1:]:
+        assert "cubic" in line.split()
+        assert pacing(line) <= 50_000_000
+
+
+def test_both_ends_have_the_windows_buffers(net, gateway, family, asked):
+    """As far as each host's limits allow; the gateway is above them."""
+    asked(window="4MiB")
+    _, here, there = crossed(net, gateway, family)
+    assert skmem(here)["tb"] >= 4 * MIB and skmem(here)["rb"] >= 4 * MIB, here
+    if int(limit(net.remote, "core/wmem_max")) >= 4 * MIB:
+        assert skmem(there)["tb"] >= 4 * MIB, there
+    if new_kernel(6, 11):
+        most = min(int(limit(net.remote, "ipv4/tcp_rmem", 2)), 4 * MIB)
+        assert ss_number(here, "snd_wnd") >= most // 2  # what the remote offers
+        assert ss_number(there, "snd_wnd") >= 2 * MIB  # what the gateway does
+
+
+@pytest.mark.parametrize("params, dscp", [
+    ({"dscp": 10}, 10),
+    ({"qos": "cbr", "rate": "50mbit"}, 46),
+    ({"qos": "vbr", "sustained": "20mbit", "peak": "50mbit"}, 34),
+    ({"qos": "abr", "minimum": "50mbit", "peak": "50mbit"}, 18),
+], ids=["dscp", "cbr", "vbr", "abr"])
+def test_both_ends_mark_their_packets(net, gateway, family, asked, params, dscp):
+    """And of a class, both run linkrate at its rate."""
+    asked(**params)
+    capture = Capture(net.remote, "eth0")
+    near, *legs = crossed(net, gateway, family)
+    seen = capture.segments(lambda s: PORT in (s.source_port, s.target_port))
+    there = {s.dscp for s in seen if not s.outgoing}
+    back = {s.dscp for s in seen if s.outgoing and not s.is_syn_ack}
+    assert (there, back) == ({dscp}, {dscp})
+    if "qos" in params:
+        for line in legs:
+            assert "linkrate" in line.split()
+            assert 45_000_000 < pacing(line) < 50_000_000  # of 50 Mbit/s of packets, the payload
+
+
+def test_linkrate_has_each_ends_own_measure_of_the_way(net, gateway, family, asked):
+    """Both have rate x RTT in their window once they know it, and not the default before."""
+    asked(flow_control="linkrate", skip_slow_start=True, **LINK)
+    with net.slow(there=0.05, back=0.05):
+        for line in crossed(net, gateway, family)[1:]:
+            assert "linkrate" in line.split()
+            assert flight(line) <= ss_number(line, "cwnd") <= 3 * flight(line)
+
+
+def test_a_listener_that_was_there_first_is_tuned_as_well(net, gateway, family, asked):
+    """It knows nothing of the agent."""
+    with net.remote.listen(family, family.remote, PORT) as listener:
+        asked(skip_slow_start=True, flow_control="cubic", **LINK)
+        net.client.connect(family, family.remote, PORT)
         far, _ = listener.accept()
         net.remote.sockets.append(far)
-        far.settimeout(20)
         line = remote_leg(net, family)
         assert "cubic" in line.split()
         assert ss_number(line, "cwnd") == flight(line)
-        assert pacing(line) <= 100_000_000
-        if int(limit(net.remote, "core/wmem_max")) >= 2_500_000:
-            assert skmem(line)["tb"] >= 2_500_000, line
-        echo(near, far)
-        data = capture.segments(lambda s: s.outgoing and not s.is_syn_ack)
-        assert data and {s.dscp for s in data} == {10}
 
 
-def test_a_trunk_port_offers_its_window_from_the_start(net, gateway, family):
-    if not new_kernel(6, 11):
-        raise Unsupported("an initial window bound to 64 KiB (before 6.11)")
-    gateway.start(serve(PORT))
-    with wan.tuned_trunk(net, PORT, window="2MiB"):
-        near, far = net.connection(family, PORT)
-        echo(near, far)
-        most = int(limit(net.remote, "ipv4/tcp_rmem", 2)) // 2
-        assert ss_number(wan_leg(net, family), "snd_wnd") >= min(most, 2 * MIB) // 2
+def test_a_reloaded_agent_tunes_new_connections_anew(net, gateway, family, asked):
+    agent = asked(flow_control="reno")
+    _, here, there = crossed(net, gateway, family)
+    assert "reno" in here.split() and "reno" in there.split()
+    net.close_sockets()
+    agent.reload(service(PORT, flow_control="cubic"))
+    wait_for(lambda: gateway.counters()["changed"], "the gateway has the new parameters")
+    _, here, there = crossed(net, gateway, family)
+    assert "cubic" in here.split() and "cubic" in there.split()
 
 
 def limit(namespace, path, column=0):
@@ -207,50 +287,45 @@ def limit(namespace, path, column=0):
     return 0
 
 
-def test_linkrate_of_a_trunk_port_has_the_ports_parameters(net, gateway, family):
-    gateway.start(serve(PORT))
-    with wan.tuned_trunk(net, PORT, qos="abr", minimum="10mbit", peak="50mbit"):
-        near, far = net.connection(family, PORT)
-        echo(near, far)
-        line = remote_leg(net, family)
-        assert "linkrate" in line.split()
-        assert 9_000_000 < pacing(line) < 10_000_000  # abr starts at the minimum
+def test_other_ports_and_other_namespaces_are_left_alone(net, gateway, family, asked):
+    asked(skip_slow_start=True, flow_control="cubic", **LINK)
+    net.connection(family, PORT + 2)
+    assert ss_number(remote_leg(net, family, PORT + 2), "cwnd") == 10
+    with net.gateway.listen(family, family.lan, PORT) as listener:
+        near = net.client.connect(family, family.lan, PORT)
+        far, _ = listener.accept()
+        lines = net.gateway.tcp("state", "established", "sport", f"= :{PORT}")
+        assert [ss_number(line, "cwnd") for line in lines] == [10]
+        near.close()
+        far.close()
 
 
-def test_other_ports_and_other_namespaces_are_left_alone(net, gateway, family):
-    gateway.start(serve(PORT))
-    with wan.tuned_trunk(net, PORT, skip_slow_start=True, flow_control="cubic", **LINK):
-        with net.remote.listen(family, family.remote, PORT + 1) as listener:
-            net.client.connect(family, family.remote, PORT + 1)
-            listener.accept()[0].close()
-        net.connection(family, PORT + 2)
-        assert ss_number(remote_leg(net, family, PORT + 2), "cwnd") == 10
-        with net.gateway.listen(family, family.lan, PORT) as listener:
-            near = net.client.connect(family, family.lan, PORT)
-            far, _ = listener.accept()
-            lines = net.gateway.tcp("state", "established", "sport", f"= :{PORT}")
-            assert [ss_number(line, "cwnd") for line in lines] == [10]
-            near.close()
-            far.close()
+def test_another_daemon_of_the_host_takes_nothing_away(net, gateway, family, asked):
+    """It came later and knows nothing of these sockets: the first window stays offered."""
+    if not new_kernel(6, 11):
+        raise Unsupported("an initial window bound to 64 KiB (before 6.11)")
+    asked(window="4MiB")
+    Agent(gateway, family, name="other", namespace=net.client).start(
+        service(PORT, window="64KiB"))
+    for line in crossed(net, gateway, family)[1:]:
+        assert ss_number(line, "snd_wnd") >= MIB
 
 
-def test_a_trunk_port_is_left_alone_when_the_agent_is_gone(net, gateway, family):
-    gateway.start(serve(PORT))
-    with wan.tuned_trunk(net, PORT, skip_slow_start=True, flow_control="cubic", **LINK) as agent:
-        agent.kill()
-        agent.wait()
-        net.connection(family, PORT)
-        assert ss_number(remote_leg(net, family), "cwnd") == 10
-        agent.popen.stdin.close()
-        agent.popen.returncode = 0
+def test_a_trunk_port_is_left_alone_when_the_agent_is_gone(net, gateway, family, asked):
+    """The gateway still has the lease, and runs its end as it was asked."""
+    asked(skip_slow_start=True, flow_control="cubic", **LINK).kill()
+    net.connection(family, PORT)
+    line = wan_leg(net, family)
+    assert ss_number(line, "cwnd") == flight(line)
+    assert ss_number(remote_leg(net, family), "cwnd") == 10
 
 
-def test_the_first_flight_is_sent_before_the_first_answer(net, gateway, family):
+def test_the_first_flight_is_sent_before_the_first_answer(net, gateway, family, asked):
     """A download: what leaves the remote until the gateway's first acknowledgement of it."""
     content = os.urandom(2_000_000)
-    gateway.start(serve(PORT, address=wan.FAR[family.name].remote, window="4MiB"))
-    with wan.long_way(net, "--delay", "50ms"), \
-            wan.tuned_trunk(net, PORT, skip_slow_start=True, flow_control="cubic", **LINK):
+    with wan.long_way(net, "--delay", "50ms"):
+        agent = asked(address=wan.FAR[family.name].remote, window="4MiB", skip_slow_start=True,
+                      flow_control="cubic", **LINK)
         near, far = wan.connection(net, family, PORT)
         near.sendall(b"go")  # opens the window beyond the handshake's 64 KiB
         assert receive(far, 2) == b"go"
@@ -259,6 +334,9 @@ def test_the_first_flight_is_sent_before_the_first_answer(net, gateway, family):
         assert receive(near, len(content)) == content
         sender.result()
         segments = capture.segments(lambda s: PORT in (s.source_port, s.target_port))
+        near.close()
+        far.close()
+        agent.stop()
     sent = [s.sequence for s in segments if s.outgoing]
     first_answer = next(number for number, s in enumerate(segments)
                         if not s.outgoing and (s.acknowledgement - sent[0]) % (1 << 32) > 0
@@ -431,11 +509,14 @@ def test_a_killed_daemon_leaves_no_algorithm_behind(alone, net, gateway):
 
 def test_one_daemon_of_a_host_takes_over_from_the_other(alone, net, gateway, family):
     """And while the other has it, it runs with the parameters of both."""
-    with wan.tuned_trunk(net, PORT + 1):
-        gateway.start(serve(PORT, qos="abr", minimum="10mbit", peak="50mbit"))
-        near, far = net.connection(family, PORT)
-        echo(near, far)
-        assert 9_000_000 < gateway.flow_of(near)["wan"]["pacing_bps"] < 10_000_000
+    # an agent tunes its ports whether or not a gateway hears it
+    agent = Agent(gateway, family).start(service(PORT + 1, rate="1mbit"))
+    wait_for(linkrate_known, "the agent has registered it")
+    gateway.start(serve(PORT, qos="abr", minimum="10mbit", peak="50mbit"))
+    near, far = net.connection(family, PORT)
+    echo(near, far)
+    assert 9_000_000 < gateway.flow_of(near)["wan"]["pacing_bps"] < 10_000_000
+    assert agent.stop() == 0
     echo(near, far)  # a socket keeps what it has
     assert linkrate_known() or not new_kernel(6, 4)
     wait_for(linkrate_known, "the gateway has registered it")

@@ -8,7 +8,6 @@ import contextlib
 import hashlib
 import os
 import socket
-import subprocess
 import time
 from dataclasses import dataclass
 
@@ -17,7 +16,6 @@ from gateway import BUILD
 from peer import Task
 
 WANEM = os.path.join(BUILD, "tests", "wanem")
-TUNE_TRUNK = os.path.join(BUILD, "tests", "tune_trunk")
 PAYLOAD, PACKET = 1448, 1500  # of a full segment over IPv4
 
 
@@ -55,21 +53,6 @@ def long_way(net, *options):
             net.remote.ip(f"route add {family.net(family.wan)} via {near}",
                           f"route add {family.net(family.client)} via {near}", family=family)
         yield process
-    finally:
-        process.end()
-
-
-@contextlib.contextmanager
-def tuned_trunk(net, port, **params):
-    """What the remote accepts at the port is tuned in the block, as by an agent."""
-    pairs = [f"{key.replace('_', '-')}={str(value).lower()}" for key, value in params.items()]
-    process = net.remote.spawn(TUNE_TRUNK, port, *pairs, stdin=subprocess.PIPE,
-                               stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.popen.stdout.readline() == "ready\n", process.output()
-        yield process
-        process.popen.stdin.close()
-        assert process.wait() == 0, process.output()
     finally:
         process.end()
 
@@ -121,8 +104,8 @@ def upload(net, family, port, content, algorithm=b"cubic"):
 
 def download(net, family, port, content, algorithm=b"cubic"):
     """
-    Asks a server for content, which it sends by its own algorithm unless the port
-    is tuned. Returns (seconds from the first SYN to the last byte, SHA-256 of it).
+    Asks a server for content, which it sends by its own algorithm unless an agent
+    tunes the port. Returns (seconds from the first SYN to the last byte, SHA-256 of it).
     """
     digest = hashlib.sha256()
 

@@ -159,6 +159,16 @@ Test(wan_tuning, the_window_is_twice_what_the_link_holds)
 	cr_expect_eq(tuning_of(params).offer, 2 * MBIT);
 }
 
+Test(wan_tuning, a_short_link_is_left_to_autotuning)
+{
+	struct wan_params computed = WITH("rate", "50mbit", "rtt", "100us");
+	struct wan_params given = WITH("rate", "50mbit", "rtt", "100us", "window", "8KiB");
+
+	cr_expect_eq(wan_window(&computed), 0);
+	cr_expect_eq(tuning_of(computed).offer, 0);
+	cr_expect_eq(wan_window(&given), 8192);
+}
+
 Test(wan_tuning, the_window_of_vbr_fits_its_peak)
 {
 	struct wan_params params = WITH("qos", "vbr", "sustained", "8mbit", "peak", "80mbit", "rtt",

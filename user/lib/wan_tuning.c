@@ -7,6 +7,10 @@
 
 #define WINDOW_MAX (1U << 30)
 
+/* A link that holds less needs no buffers of its own: autotuning begins about
+ * here, and forgives a rate x rtt that was told, or measured, too small. */
+#define WINDOW_COMPUTED_MIN (256U << 10)
+
 /* A rate that may be lowered and names no minimum keeps this part of itself. */
 #define FLOOR_PART 8
 
@@ -54,8 +58,11 @@ uint32_t wan_window(const struct wan_params *params)
 {
 	uint64_t window = params->window;
 
-	if (window == 0)
+	if (window == 0) {
 		window = 2 * capacity(top_rate(params), params->rtt_us);
+		if (window < WINDOW_COMPUTED_MIN)
+			return 0;
+	}
 	return (uint32_t)MIN(window, WINDOW_MAX);
 }
 
