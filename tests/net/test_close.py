@@ -234,6 +234,24 @@ def test_urgent_data_arrives_inline(net, gateway, family):
     assert gateway.took(far, family)
 
 
+def test_urgent_data_right_before_the_end_do_not_cut_the_stream(net, gateway, family):
+    """What comes with the FIN, and before anybody was told of the urgent byte."""
+    gateway.start(serve(5000))
+    with net.remote.listen(family, family.remote, 5000) as listener:
+        for _ in range(50):
+            near = net.client.connect(family, family.remote, 5000)
+            far, _ = listener.accept()
+            far.settimeout(SOCKET_TIMEOUT)
+            far.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
+            near.sendall(b"before")
+            near.send(b"!", socket.MSG_OOB)
+            near.sendall(b"after")
+            near.shutdown(socket.SHUT_WR)
+            assert receive_all(far) == b"before!after"
+            far.close()
+            near.close()
+
+
 @pytest.mark.stealing
 def test_the_idle_timeout_resets_both_sides(net, gateway, family):
     gateway.start(serve(5000, idle_timeout="1s"))

@@ -209,6 +209,15 @@ def test_a_client_may_talk_to_the_gateway_itself(net, gateway, family):
         echo(near, accept(listener))
 
 
+@pytest.mark.stealing
+def test_a_served_port_is_free_for_the_gateways_own_services(net, gateway, family):
+    """While flows to that port of a remote run, and after."""
+    gateway.start(serve(5000))
+    near, far = net.connection(family, 5000)
+    echo(near, far)
+    net.gateway.listen(family, "", 5000)
+
+
 # ---- tables ----
 
 @pytest.mark.stealing

@@ -220,3 +220,16 @@ Test(params, what_is_shown_can_be_set_again)
 	}
 	cr_expect_arr_eq(&again, &params, sizeof(params));
 }
+
+Test(params, bytes_that_are_no_parameters_are_not_put_into_words)
+{
+	struct wan_params params;
+
+	params_default(&params);
+	cr_expect(params_are_speakable(&params));
+	memset(params.flow_control, 'x', sizeof(params.flow_control));
+	cr_expect_not(params_are_speakable(&params), "a name without an end");
+	params_default(&params);
+	params.connect = 2;
+	cr_expect_not(params_are_speakable(&params), "a choice that there is not");
+}

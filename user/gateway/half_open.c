@@ -26,6 +26,9 @@
  * the kernel sends its SYN+ACK four times in this time. */
 #define JOIN_DEADLINE_NS (10 * 1000000000ULL)
 
+/* How often a held SYN goes back in, a second apart. */
+#define REINJECTIONS_MAX 4
+
 /* How long a gateway that stops waits for a remote to answer: one that is there
  * does, and need not see a connection that is given up again. */
 #define LET_GO_NS 1000000000ULL
@@ -123,7 +126,7 @@ static void forward_instead(struct relay_flow *flow)
 {
 	int result = 0;
 
-	if (flow->syn->held && !flow->reinjected)
+	if (flow->syn->held && !flow->reinjections)
 		result = send_syn(flow->relay->packet_forward, flow);
 	if (result)
 		log_warning("held SYN not forwarded: %s", strerror(-result));
@@ -279,7 +282,7 @@ static void connected(struct relay_flow *flow)
 	}
 	if (!flow->syn->held)
 		return;
-	flow->reinjected = true;
+	flow->reinjections = 1;
 	result = send_syn(flow->relay->packet_reinject, flow);
 	if (result) {
 		log_warning("held SYN not given back: %s", strerror(-result));
@@ -342,12 +345,28 @@ void half_open_accepted(struct relay *relay, int fd)
 		join(flow);
 }
 
+/* The SYN that went back in may have been lost: to a full queue, or to a leg in
+ * TIME_WAIT that the client's answer to it has removed by now. The client's own
+ * retransmissions are dropped, so this one stands for them; a listener that has
+ * it already answers once more. */
+static void give_back_again(struct relay_flow *flow)
+{
+	int result = send_syn(flow->relay->packet_reinject, flow);
+
+	if (result)
+		log_debug("held SYN not given back again: %s", strerror(-result));
+	flow->reinjections++;
+}
+
 void half_open_check(struct relay_flow *flow)
 {
 	if (flow->relay->letting_go && flow->relay->now_ns - flow->since_ns >= LET_GO_NS)
 		half_open_let_go(flow);
-	if (flow->relay->now_ns < flow->deadline_ns)
+	if (flow->relay->now_ns < flow->deadline_ns) {
+		if (flow->lan.fd < 0 && flow->reinjections && flow->reinjections < REINJECTIONS_MAX)
+			give_back_again(flow);
 		return;
+	}
 	if (flow->state == FLOW_CONNECTING)
 		flow_end(flow, FLOW_END_NO_ANSWER);
 	else

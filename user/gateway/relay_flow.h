@@ -46,7 +46,7 @@ struct relay_flow {
 	enum flow_state state;
 	enum flow_end end;
 	struct syn_event *syn; /* until joined; owned */
-	bool reinjected; /* the held SYN went back in */
+	unsigned reinjections; /* how often the held SYN went back in */
 	uint64_t since_ns; /* CLOCK_MONOTONIC of its SYN */
 	uint64_t deadline_ns; /* until joined: when to give up */
 	uint64_t active_ns; /* CLOCK_MONOTONIC of its last byte */

@@ -34,6 +34,10 @@ static int open_listener(int family)
 	if (fd < 0)
 		return -errno;
 	result = leg_set_options(fd, LISTENER_KEEPALIVE_S);
+	/* LAN legs inherit it, and hold the served port: a service of the gateway's
+	 * own must be able to bind there all the same, be it after a restart. */
+	if (!result && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0)
+		result = -errno;
 	if (!result && family == AF_INET &&
 	    (setsockopt(fd, IPPROTO_IP, IP_TRANSPARENT, &on, sizeof(on)) < 0 ||
 	     bind(fd, (struct sockaddr *)&ipv4, sizeof(ipv4)) < 0))

@@ -68,6 +68,12 @@ static json_t *flow_json(const struct gateway *gateway, const struct flow_record
 			 lan_json(&flow->lan), "wan", wan_json(&flow->wan));
 }
 
+/* Nor is it put into words before it is known to have an end. */
+static json_t *flow_params_json(const struct flow_record *flow)
+{
+	return params_are_speakable(&flow->params) ? params_to_json(&flow->params) : json_object();
+}
+
 static void reply_one(const struct flows_question *question, const struct flow_record *records,
 		      size_t count)
 {
@@ -77,7 +83,7 @@ static void reply_one(const struct flows_question *question, const struct flow_r
 		if (records[i].id != question->only_id)
 			continue;
 		flow = flow_json(question->gateway, &records[i]);
-		json_object_set_new(flow, "params", params_to_json(&records[i].params));
+		json_object_set_new(flow, "params", flow_params_json(&records[i]));
 		json_object_set_new(flow, "idle_s", json_real((double)records[i].idle_ms / 1000));
 		control_reply_result(question->request, json_pack("{s:o}", "flow", flow));
 		return;

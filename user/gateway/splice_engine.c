@@ -83,10 +83,10 @@ static enum step fill_pipe(struct direction *direction)
 		direction->bytes += (uint64_t)got;
 		return STEP_MOVED;
 	}
-	if (got == 0) {
-		direction->finished = true;
-		return STEP_MOVED;
-	}
+	/* The end, or urgent data that the FIN has followed: before epoll has told of
+	 * them, splice(2) says the same of both. */
+	if (got == 0)
+		return copy_bytes(direction);
 	if (errno != EAGAIN)
 		return STEP_FROM_FAILED;
 	/* It also says "try again" in front of urgent data. */

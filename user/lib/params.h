@@ -30,6 +30,10 @@ int params_set(struct wan_params *params, const char *key, const char *value, ch
  * 0, or -EINVAL with text in error. */
 int params_check(const struct wan_params *params, char *error);
 
+/* True when every choice is one and the text ends: with anything else the
+ * functions that make text of parameters would read beyond them. */
+bool params_are_speakable(const struct wan_params *params);
+
 /* Whether every field has a value that params_set() could have given it: for
  * parameters that come as bytes from a process that is trusted less. */
 bool params_are_possible(const struct wan_params *params);

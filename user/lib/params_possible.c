@@ -5,13 +5,12 @@
 #include "params.h"
 #include "units.h"
 
-/* What cannot even be put into words. */
-static bool is_unspeakable(const struct wan_params *params)
+bool params_are_speakable(const struct wan_params *params)
 {
-	return params->qos > QOS_ABR || params->connect > CONNECT_EARLY ||
-	       params->source > SOURCE_CLIENT || params->proxy_protocol > PROXY_PROTOCOL_V2 ||
-	       params->engine > ENGINE_SPLICE ||
-	       !memchr(params->flow_control, '\0', sizeof(params->flow_control));
+	return params->qos <= QOS_ABR && params->connect <= CONNECT_EARLY &&
+	       params->source <= SOURCE_CLIENT && params->proxy_protocol <= PROXY_PROTOCOL_V2 &&
+	       params->engine <= ENGINE_SPLICE &&
+	       memchr(params->flow_control, '\0', sizeof(params->flow_control));
 }
 
 bool params_are_possible(const struct wan_params *params)
@@ -19,7 +18,7 @@ bool params_are_possible(const struct wan_params *params)
 	char text[UNIT_TEXT_MAX], error[PARAMS_ERROR_MAX];
 	struct wan_params copy;
 
-	if (is_unspeakable(params))
+	if (!params_are_speakable(params))
 		return false;
 	params_default(&copy);
 	for (size_t i = 0; params_keys[i]; i++) {
