@@ -120,7 +120,7 @@ def test_a_held_syn_that_is_lost_on_its_way_back_in_is_sent_again(net, gateway, 
 
 @pytest.mark.stealing
 def test_a_client_that_gave_up_leaves_no_connection_at_the_remote(net, gateway):
-    family = IPV4  # it takes the gateway half a minute, and both families the same way
+    family = IPV4  # it takes the gateway ten seconds, and both families the same way
     gateway.start(serve(5000))
     with net.remote.listen(family, family.remote, 5000) as listener, net.slow(there=0.4):
         net.client.start_connect(family, family.remote, 5000).close()
