@@ -84,6 +84,12 @@ int trunk_tuning_apply(struct trunk_tuning *tuning, const struct agent_config *c
 	return result;
 }
 
+void trunk_tuning_keep(struct trunk_tuning *tuning)
+{
+	if (tuning->tune)
+		tune_keep_linkrate(tuning->tune);
+}
+
 void trunk_tuning_free(struct trunk_tuning *tuning)
 {
 	tune_close(tuning->tune);
