@@ -214,8 +214,8 @@ static int run(struct agent *agent)
 	if (result >= 0)
 		result = sd_event_set_watchdog(agent->event, true);
 	if (result >= 0)
-		result = sd_event_add_time_relative(agent->event, NULL, CLOCK_MONOTONIC, KEEP_US,
-						    0, on_keep, agent);
+		result = sd_event_add_time_relative(agent->event, NULL, CLOCK_MONOTONIC, KEEP_US, 0,
+						    on_keep, agent);
 	if (result >= 0)
 		result = apply(agent, agent->config);
 	if (result >= 0) {
