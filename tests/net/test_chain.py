@@ -111,14 +111,15 @@ def test_a_download_crosses_three_hops_each_with_its_own_parameters(net, gateway
     there = net.remote.tcp("state", "established", "sport", f"= :{TRUNK}")
     assert len(there) == 1 and "linkrate" in there[0].split(), there
 
-    def marks(device, port, **way):
+    def marks(device, **end):
+        """Of what crossed a device from, or to, a port."""
+        (name, port), = end.items()
         return {s.dscp for s in capture.segments(
-            lambda s: s.device == device and not s.is_syn_ack and
-            port == (s.target_port if "to_remote" in way else s.source_port))}
+            lambda s: s.device == device and getattr(s, name) == port and not s.is_syn_ack)}
 
-    assert marks("west", MIDDLE, to_remote=True) == {10}
-    assert marks("east", TRUNK, to_remote=True) == {46}
-    assert marks("east", TRUNK) == {46}, "the remote's answers, by its agent"
+    assert marks("west", target_port=MIDDLE) == {10}
+    assert marks("east", target_port=TRUNK) == {46}
+    assert marks("east", source_port=TRUNK) == {46}, "the remote's answers, by its agent"
     assert west.stop() == 0 and east.stop() == 0
 
 

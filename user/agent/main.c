@@ -22,8 +22,8 @@
 /* How long withdrawing may take when the agent is to stop. */
 #define WITHDRAW_US 2000000ULL
 
-/* How often it is looked whether linkrate is still there. */
-#define KEEP_US 1000000ULL
+/* How long new connections may be without linkrate when its owner has gone. */
+#define KEEP_US 500000ULL
 
 static const char usage[] =
 	"Usage: sluice-agent [-c FILE] [--check] [-v]\n"
@@ -118,6 +118,15 @@ static int apply(struct agent *agent, const struct agent_config *config)
 	return result;
 }
 
+static int on_keep(sd_event_source *source, uint64_t now_us, void *context)
+{
+	struct agent *agent = context;
+
+	trunk_tuning_keep(&agent->tuning);
+	sd_event_source_set_time(source, now_us + KEEP_US);
+	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+}
+
 /* ---- signals ---- */
 
 static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *info, void *context)
@@ -175,15 +184,6 @@ static int on_terminate(sd_event_source *source, const struct signalfd_siginfo *
 	return 0;
 }
 
-static int on_keep(sd_event_source *source, uint64_t now_us, void *context)
-{
-	struct agent *agent = context;
-
-	trunk_tuning_keep(&agent->tuning);
-	sd_event_source_set_time(source, now_us + KEEP_US);
-	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
-}
-
 static int add_signals(struct agent *agent)
 {
 	sigset_t signals;
@@ -195,10 +195,7 @@ static int add_signals(struct agent *agent)
 	sigaddset(&signals, SIGHUP);
 	sigprocmask(SIG_BLOCK, &signals, NULL);
 	signal(SIGPIPE, SIG_IGN);
-	result = sd_event_add_time_relative(agent->event, NULL, CLOCK_MONOTONIC, KEEP_US, 0,
-					    on_keep, agent);
-	if (result >= 0)
-		result = sd_event_add_signal(agent->event, NULL, SIGTERM, on_terminate, agent);
+	result = sd_event_add_signal(agent->event, NULL, SIGTERM, on_terminate, agent);
 	if (result >= 0)
 		result = sd_event_add_signal(agent->event, NULL, SIGINT, on_terminate, agent);
 	if (result >= 0)
@@ -216,6 +213,9 @@ static int run(struct agent *agent)
 		result = add_signals(agent);
 	if (result >= 0)
 		result = sd_event_set_watchdog(agent->event, true);
+	if (result >= 0)
+		result = sd_event_add_time_relative(agent->event, NULL, CLOCK_MONOTONIC, KEEP_US, 0,
+						    on_keep, agent);
 	if (result >= 0)
 		result = apply(agent, agent->config);
 	if (result >= 0) {

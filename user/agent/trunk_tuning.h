@@ -24,8 +24,8 @@ struct trunk_tuning {
  * logged, and the services work without. 0 or -ENOMEM. */
 int trunk_tuning_apply(struct trunk_tuning *tuning, const struct agent_config *config);
 
-/* To be called now and then: linkrate stays when another process of this host
- * had registered it and ends. */
+/* To be called now and then: the daemon of this host that had registered
+ * linkrate may be gone, and linkrate with it. */
 void trunk_tuning_keep(struct trunk_tuning *tuning);
 
 /* Connections that are open keep what they have. */

@@ -22,18 +22,22 @@ static int compare(const void *one, const void *other)
 }
 
 /* What params_table_tuned() said. A configuration is checked before that, and
- * is then given the benefit of the doubt. */
+ * both are then given the benefit of the doubt. */
 static enum { TUNING_UNTRIED, TUNING_WORKS, TUNING_FAILED } tuning;
+
+/* linkrate was there once. When the daemon that had registered it goes, this
+ * process or another is about to: what comes meanwhile is no reason to refuse. */
+static bool has_linkrate = true;
 
 void params_table_tuned(bool tuned)
 {
 	tuning = tuned ? TUNING_WORKS : TUNING_FAILED;
+	has_linkrate = tuned && congestion_control_available(LINKRATE_NAME);
 }
 
 static bool flow_control_available(const char *name)
 {
-	/* Ours is registered at the start. */
-	if (tuning == TUNING_UNTRIED && strcmp(name, LINKRATE_NAME) == 0)
+	if (has_linkrate && strcmp(name, LINKRATE_NAME) == 0)
 		return true;
 	return congestion_control_available(name);
 }

@@ -249,6 +249,7 @@ int tune_trunk_port_set(struct tune *tune, uint16_t port, const struct wan_param
 
 	wan_tuning(params, &tuning);
 	fit_host(&tuning);
+	tune_keep_linkrate(tune);
 	if (tuning.flow_control[0] && !congestion_control_available(tuning.flow_control))
 		return -ENOENT;
 	return bpf_map_update_elem(map, &key, &tuning, BPF_ANY) < 0 ? -errno : 0;
