@@ -76,6 +76,7 @@ static __always_inline enum take_result half_open_enter(const struct packet *pac
 		 * its place in the budgets, pass to the new SYN. */
 		known->isn = value->isn;
 		known->since_ns = value->since_ns;
+		known->delivered = 0;
 		return TAKE_DONE;
 	}
 	in_bucket = bpf_map_lookup_elem(&half_open_by_client, &value->client_bucket);

@@ -225,6 +225,16 @@ static __always_inline int reinjected_syn(struct __sk_buff *skb, const struct pa
 	return TC_ACT_OK;
 }
 
+/* A packet has met the socket that answers a SYN of ours, so the SYN has come
+ * through to the listener: the relay need not do without it. */
+static __always_inline void note_delivered(const struct packet *packet)
+{
+	struct half_open_value *known = bpf_map_lookup_elem(&half_open, &packet->tuple);
+
+	if (known)
+		known->delivered = 1;
+}
+
 /* True when the relay has a listener of the packet's family. */
 static __always_inline bool has_listener(const struct packet *packet, __u32 relay)
 {
@@ -251,6 +261,21 @@ static __always_inline int known_syn(struct __sk_buff *skb, const struct packet 
 		return pass();
 	count(syn_early);
 	return TC_ACT_OK;
+}
+
+/*
+ * The client's answer to a SYN cookie: the listener keeps no request for one,
+ * so there is no socket to be found, but the SYN is known. Passed on, it would
+ * meet a remote that never heard of it.
+ */
+static __always_inline bool cookie_answer(struct __sk_buff *skb, const struct packet *packet)
+{
+	const struct half_open_value *known = bpf_map_lookup_elem(&half_open, &packet->tuple);
+
+	if (!known || !to_listener(skb, packet, known->relay))
+		return false;
+	count(to_leg);
+	return true;
 }
 
 /* A client opens a connection to a registered port. */
@@ -305,6 +330,23 @@ static __always_inline int fresh_syn(struct __sk_buff *skb, const struct packet 
 	return TC_ACT_OK;
 }
 
+/*
+ * A packet that no entry stands for any more: a next-hop entry is found by the
+ * route, and the route may have changed under a flow that runs.
+ */
+static __always_inline bool to_rerouted_leg(struct __sk_buff *skb, const struct packet *packet)
+{
+	struct bpf_sock *sk;
+
+	if (!nexthop_entries || packet->syn)
+		return false;
+	sk = leg_lookup(skb, packet);
+	if (!sk || !assign(skb, sk))
+		return false;
+	count(to_leg);
+	return true;
+}
+
 /* The steps for a TCP packet, in the order of docs/design.md. */
 static __always_inline int lan_tcp(struct __sk_buff *skb, const struct packet *packet,
 				   bool reinjected)
@@ -316,23 +358,31 @@ static __always_inline int lan_tcp(struct __sk_buff *skb, const struct packet *p
 
 	proxy = proxy_lookup(skb, packet);
 	if (!proxy) {
+		if (to_rerouted_leg(skb, packet))
+			return TC_ACT_OK;
 		count(no_proxy);
 		return pass();
 	}
 	port_key.proxy_id = proxy->proxy_id;
 	port = bpf_map_lookup_elem(&port_table, &port_key);
 	if (!port) {
+		if (to_rerouted_leg(skb, packet))
+			return TC_ACT_OK;
 		count(no_port);
 		return pass();
 	}
 	sk = leg_lookup(skb, packet);
 	if (sk) {
+		if (sk->state == BPF_TCP_NEW_SYN_RECV)
+			note_delivered(packet);
 		if (!assign(skb, sk))
 			return pass();
 		count(to_leg);
 		return TC_ACT_OK;
 	}
 	if (!packet->syn) {
+		if (cookie_answer(skb, packet))
+			return TC_ACT_OK;
 		count(older_flow);
 		return pass();
 	}

@@ -97,7 +97,7 @@ struct half_open_value {
 	__u32 isn; /* its sequence number, host byte order: tells a retransmission from a new try */
 	__u32 relay; /* index of the relay that owns it */
 	__u32 client_bucket; /* index into half_open_by_client that was counted up */
-	__u32 reserved; /* zero */
+	__u32 delivered; /* 1: its SYN has reached the listener, which answers it */
 };
 
 /* Buckets of half_open_by_client, an mmapable array of __u64 (the kernel spaces

@@ -202,6 +202,21 @@ def test_a_client_may_use_its_port_again(net, gateway, family, source, first):
             connect_and_close(net, listener, family, port, first)
 
 
+def test_a_client_may_use_its_port_again_without_timestamps(net, gateway, family):
+    """The remote sees the client's address, and no timestamp tells new from old."""
+    net.remote.sysctl(ipv4__tcp_timestamps=0)
+    try:
+        gateway.start(serve(5000, source="client"))
+        port = next(source_ports)
+        with net.remote.listen(family, family.remote, 5000) as listener, \
+                gateway.counting(joined=3):
+            for _ in range(3):
+                connect_and_close(net, listener, family, port, "client")
+                time.sleep(0.1)  # a sequence number that is higher than the last one's
+    finally:
+        net.remote.sysctl(ipv4__tcp_timestamps=1)
+
+
 @pytest.mark.stealing
 @pytest.mark.parametrize("first", ["client", "remote"])
 @pytest.mark.parametrize("how", ["stopped", "entry-removed"])

@@ -119,6 +119,21 @@ def test_a_held_syn_that_is_lost_on_its_way_back_in_is_sent_again(net, gateway, 
 
 
 @pytest.mark.stealing
+@pytest.mark.parametrize("connect", ["honest", "early"])
+def test_a_gateway_that_answers_with_syn_cookies_knows_the_client_again(net, gateway, family,
+                                                                        connect):
+    """It does so when its queue is full, or always, and then keeps no request that would be found."""
+    net.gateway.sysctl(ipv4__tcp_syncookies=2)
+    try:
+        gateway.start(serve(5000, connect=connect))
+        near, far = net.connection(family, 5000)
+        echo(near, far)
+        assert gateway.took(far, family)
+    finally:
+        net.gateway.sysctl(ipv4__tcp_syncookies=1)
+
+
+@pytest.mark.stealing
 def test_a_client_that_gave_up_leaves_no_connection_at_the_remote(net, gateway):
     family = IPV4  # it takes the gateway ten seconds, and both families the same way
     gateway.start(serve(5000))

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Which connections are taken and which are forwarded, and the tables that say so."""
 import contextlib
+import ipaddress
 import json
 import socket
 
@@ -137,6 +138,25 @@ def test_a_next_hop_entry_serves_the_site_behind_the_router(net, gateway, family
     other, forwarded = net.connection(family, 5001)
     echo(other, forwarded)
     assert forwarded.getpeername()[0] == family.client
+
+
+@pytest.mark.stealing
+def test_a_flow_by_a_next_hop_entry_outlives_a_change_of_route(net, gateway, family):
+    """Its packets are still the leg's, though they would go to another router now."""
+    other = str(ipaddress.ip_address(family.router) + 70)
+    gateway.start(serve(5000, address=family.router, nexthop=True))
+    near, far = net.connection(family, 5000)
+    echo(near, far)
+    net.wan.ip(f"address add dev west {family.with_bits(other)}")
+    net.gateway.ip(f"route add {family.remote} via {other}", family=family)
+    try:
+        echo(near, far)
+        later, forwarded = net.connection(family, 5000)
+        echo(later, forwarded)
+        assert forwarded.getpeername()[0] == family.client
+    finally:
+        net.gateway.ip(f"route del {family.remote} via {other}", family=family)
+        net.wan.ip(f"address del dev west {other}/{family.bits}")
 
 
 @pytest.mark.stealing

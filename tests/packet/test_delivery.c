@@ -33,6 +33,16 @@ static void check_ends(int fd, const struct way *way)
 	cr_expect_arr_eq(&is, &wanted, sizeof(wanted), "%s: ends of the leg", way->dev);
 }
 
+/* What the relay does when it joins a flow. */
+static void forget_half_open(const struct way *way)
+{
+	const struct packet_spec spec = { .ipv6 = way->ipv6 };
+	struct half_open_key key = rig_tuple(&spec);
+
+	cr_expect_eq(bpf_map__delete_elem(rig.skeleton->maps.half_open, &key, sizeof(key), 0), 0,
+		     "%s: no half-open entry", way->dev);
+}
+
 /* The client answers the SYN+ACK, which way_read() has given. Returns the
  * accepted leg and the next segment of the client. */
 static int finish_handshake(const struct way *way, int listener, struct packet_spec answer,
@@ -45,6 +55,7 @@ static int finish_handshake(const struct way *way, int listener, struct packet_s
 	fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
 	cr_assert_geq(fd, 0, "%s: the listener has no connection: %s", way->dev, strerror(errno));
 	check_ends(fd, way);
+	forget_half_open(way);
 	return fd;
 }
 

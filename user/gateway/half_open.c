@@ -29,6 +29,10 @@
 /* How often a held SYN goes back in, a second apart. */
 #define REINJECTIONS_MAX 4
 
+/* How long after that wait began a SYN must have reached the listener. What
+ * keeps it from there keeps every SYN: a firewall that drops marked packets. */
+#define DELIVERY_NS (3500 * 1000000ULL)
+
 /* How long a gateway that stops waits for a remote to answer: one that is there
  * does, and need not see a connection that is given up again. */
 #define LET_GO_NS 1000000000ULL
@@ -358,10 +362,44 @@ static void give_back_again(struct relay_flow *flow)
 	flow->reinjections++;
 }
 
+/* True when the client hears nothing of us, though the remote has accepted. */
+static bool is_undelivered(const struct relay_flow *flow)
+{
+	const struct relay *relay = flow->relay;
+	struct half_open_value value;
+
+	return flow->state == FLOW_JOINING && flow->lan.fd < 0 &&
+	       relay->now_ns + JOIN_DEADLINE_NS >= flow->deadline_ns + DELIVERY_NS &&
+	       bpf_map_lookup_elem(relay->setup.half_open_map, &flow->tuple, &value) == 0 &&
+	       value.isn == flow->syn->isn && !value.delivered;
+}
+
+/* Fails open: the client, which still tries, gets the remote itself. First its
+ * WAN leg goes, which may have the client's address and port. */
+static void forward_undelivered(struct relay_flow *flow)
+{
+	static bool told;
+	int result;
+
+	if (!told)
+		log_warning("held SYNs do not come through to the relay and are forwarded: does a "
+			    "firewall drop packets with mark 0x%x/0x%x on their way in (INPUT)?",
+			    MARK_STEAL, MARK_MASK);
+	told = true;
+	flow_end(flow, FLOW_END_FORWARDED);
+	result = send_syn(flow->relay->packet_forward, flow);
+	if (result)
+		log_warning("held SYN not forwarded: %s", strerror(-result));
+}
+
 void half_open_check(struct relay_flow *flow)
 {
 	if (flow->relay->letting_go && flow->relay->now_ns - flow->since_ns >= LET_GO_NS)
 		half_open_let_go(flow);
+	if (is_undelivered(flow)) {
+		forward_undelivered(flow);
+		return;
+	}
 	if (flow->relay->now_ns < flow->deadline_ns) {
 		if (flow->lan.fd < 0 && flow->reinjections && flow->reinjections < REINJECTIONS_MAX)
 			give_back_again(flow);

@@ -137,3 +137,51 @@ int time_wait_remove(time_wait_filter *filter, const void *context)
 	free(search.found);
 	return result;
 }
+
+/* The answer to a question about one connection: keeps what names it, cookie included. */
+static int on_one(const struct nlmsghdr *message, void *context)
+{
+	const struct inet_diag_msg *entry = mnl_nlmsg_get_payload(message);
+	struct inet_diag_req_v2 *request = context;
+
+	if (mnl_nlmsg_get_payload_len(message) < sizeof(*entry))
+		return MNL_CB_OK;
+	request->id = entry->id;
+	request->idiag_states = 1U << entry->idiag_state;
+	return MNL_CB_OK;
+}
+
+static void put_address(const uint8_t address[16], bool ipv4, __be32 to[4])
+{
+	memcpy(to, ipv4 ? address + 12 : address, ipv4 ? 4 : 16);
+}
+
+int time_wait_remove_one(const uint8_t local[16], uint16_t local_port, const uint8_t remote[16],
+			 uint16_t remote_port)
+{
+	bool ipv4 = address_is_ipv4(local);
+	struct inet_diag_req_v2 request = { .sdiag_family = ipv4 ? AF_INET : AF_INET6,
+					    .sdiag_protocol = IPPROTO_TCP,
+					    .id = { .idiag_sport = htons(local_port),
+						    .idiag_dport = htons(remote_port),
+						    .idiag_cookie = { INET_DIAG_NOCOOKIE,
+								      INET_DIAG_NOCOOKIE } } };
+	struct mnl_socket *socket = mnl_socket_open(NETLINK_SOCK_DIAG);
+	int result = 0;
+
+	if (!socket)
+		return -errno;
+	put_address(local, ipv4, request.id.idiag_src);
+	put_address(remote, ipv4, request.id.idiag_dst);
+	if (mnl_socket_bind(socket, 0, MNL_SOCKET_AUTOPID) < 0)
+		result = -errno;
+	result = result ?: ask(socket, SOCK_DIAG_BY_FAMILY, NLM_F_ACK, &request);
+	result = result ?: answers(socket, on_one, &request);
+	/* Whatever else has that name is not ours to end: the cookie tells. */
+	if (!result && request.idiag_states != 1U << TCP_TIME_WAIT)
+		result = -EBUSY;
+	result = result ?: ask(socket, SOCK_DESTROY, NLM_F_ACK, &request);
+	result = result ?: answers(socket, NULL, NULL);
+	mnl_socket_close(socket);
+	return result;
+}

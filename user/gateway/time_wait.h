@@ -20,4 +20,9 @@ typedef bool time_wait_filter(const uint8_t address[16], uint16_t port, const vo
  * where the kernel was built without CONFIG_INET_DIAG_DESTROY. */
 int time_wait_remove(time_wait_filter *filter, const void *context);
 
+/* Ends one connection if it is in TIME_WAIT. 0, -EBUSY when it lives, or
+ * another negative errno. */
+int time_wait_remove_one(const uint8_t local[16], uint16_t local_port, const uint8_t remote[16],
+			 uint16_t remote_port);
+
 #endif

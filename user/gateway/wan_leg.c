@@ -14,6 +14,7 @@
 
 #include "address.h"
 #include "log.h"
+#include "time_wait.h"
 #include "tune.h"
 #include "wan_tuning.h"
 
@@ -138,6 +139,28 @@ static int configure(int fd, int family, const struct half_open_key *tuple,
 	return result;
 }
 
+/*
+ * connect(2), once more if the name of the connection is taken by an old leg in
+ * TIME_WAIT. The kernel lets a new one follow where both ends use timestamps; a
+ * client that uses its port again while the remote has none must not wait for
+ * a minute, and its SYN must not be forwarded, as the old leg would take what
+ * the remote answers.
+ */
+static int connect_leg(int fd, const struct half_open_key *tuple, uint16_t trunk_port,
+		       const struct wan_params *params, const struct sockaddr *remote,
+		       socklen_t length)
+{
+	if (connect(fd, remote, length) == 0 || errno == EINPROGRESS)
+		return 0;
+	if (errno != EADDRNOTAVAIL || params->source != SOURCE_CLIENT)
+		return -errno;
+	if (time_wait_remove_one(tuple->client, tuple->client_port, tuple->remote, trunk_port))
+		return -EADDRNOTAVAIL;
+	if (connect(fd, remote, length) == 0 || errno == EINPROGRESS)
+		return 0;
+	return -errno;
+}
+
 int wan_leg_connect(const struct half_open_key *tuple, uint16_t trunk_port,
 		    const struct wan_params *params, int socket_map)
 {
@@ -154,10 +177,9 @@ int wan_leg_connect(const struct half_open_key *tuple, uint16_t trunk_port,
 		log_warning("WAN leg: parameters refused by the kernel: %s", strerror(-result));
 		goto failed;
 	}
-	if (connect(fd, (struct sockaddr *)&remote, length) < 0 && errno != EINPROGRESS) {
-		result = -errno;
+	result = connect_leg(fd, tuple, trunk_port, params, (struct sockaddr *)&remote, length);
+	if (result)
 		goto failed;
-	}
 	return fd;
 failed:
 	close(fd);
