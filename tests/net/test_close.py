@@ -278,6 +278,19 @@ def test_the_idle_timeout_resets_both_sides(net, gateway, family):
 
 
 @pytest.mark.stealing
+def test_a_peer_that_never_takes_the_rest_is_idle(net, gateway, family):
+    """Both have finished, but the client never reads what the gateway has for it."""
+    gateway.start(serve(5000, idle_timeout="2s"))
+    near, far = net.connection(family, 5000, SO_RCVBUF=4096)
+    with gateway.counting(idle=1):
+        far.sendall(bytes(20000))
+        far.shutdown(socket.SHUT_WR)
+        near.shutdown(socket.SHUT_WR)
+        assert receive_all(far) == b""
+        wait_for(lambda: not gateway.flows(), "the flow ends")
+
+
+@pytest.mark.stealing
 def test_a_flow_that_speaks_now_and_then_is_not_idle(net, gateway, family):
     gateway.start(serve(5000, idle_timeout="2s"))
     near, far = net.connection(family, 5000)

@@ -12,6 +12,7 @@
 
 struct flow_collection {
 	struct list link;
+	struct supervisor *supervisor;
 	uint32_t cookie;
 	uint64_t waiting; /* bit mask of relays */
 	struct flow_record *records;
@@ -24,8 +25,20 @@ struct flow_collection {
 
 _Static_assert(SLUICE_MAX_RELAYS <= 64, "flow_collection.waiting has a bit per relay");
 
+static void start(struct flow_collection *collection);
+
+/* A relay makes one list at a time: the next question is asked when the one
+ * before is answered. */
+static void start_first(struct supervisor *supervisor)
+{
+	if (!list_empty(&supervisor->collections))
+		start(list_entry(supervisor->collections.next, struct flow_collection, link));
+}
+
 static void end(struct flow_collection *collection)
 {
+	struct supervisor *supervisor = collection->supervisor;
+
 	list_remove(&collection->link);
 	sd_event_source_disable_unref(collection->timer);
 	if (collection->out_of_memory) {
@@ -35,6 +48,7 @@ static void end(struct flow_collection *collection)
 		collection->handler(collection->records, collection->count, collection->context);
 	}
 	free(collection);
+	start_first(supervisor);
 }
 
 static int timed_out(sd_event_source *source, uint64_t now_us, void *context)
@@ -81,7 +95,8 @@ void flow_collection_message(struct supervisor *supervisor, const struct relay_p
 		struct flow_collection *collection = list_entry(link, struct flow_collection, link);
 
 		link = link->next;
-		if (collection->cookie != message->header.cookie)
+		if (collection->cookie != message->header.cookie ||
+		    !(collection->waiting & 1ULL << relay->index))
 			continue;
 		if (message->header.type == CHANNEL_FLOWS)
 			add(collection, message);
@@ -109,14 +124,34 @@ void flow_collection_end_all(struct supervisor *supervisor)
 		end(list_entry(supervisor->collections.next, struct flow_collection, link));
 }
 
+static void start(struct flow_collection *collection)
+{
+	struct supervisor *supervisor = collection->supervisor;
+	struct channel_header request = { .type = CHANNEL_LIST, .cookie = collection->cookie };
+
+	for (unsigned i = 0; i < supervisor->options.relays; i++) {
+		struct relay_process *relay = &supervisor->relays[i];
+
+		if (relay->phase == RELAY_SERVING &&
+		    send(relay->channel, &request, sizeof(request), MSG_DONTWAIT | MSG_NOSIGNAL) ==
+			    sizeof(request))
+			collection->waiting |= 1ULL << i;
+	}
+	sd_event_source_set_time_relative(collection->timer, FLOWS_TIMEOUT_US);
+	sd_event_source_set_enabled(collection->timer, SD_EVENT_ONESHOT);
+	if (collection->waiting == 0)
+		end(collection);
+}
+
 int supervisor_list_flows(struct supervisor *supervisor, flows_handler *handler, void *context)
 {
 	struct flow_collection *collection = calloc(1, sizeof(*collection));
-	struct channel_header request = { .type = CHANNEL_LIST };
+	bool first = list_empty(&supervisor->collections);
 	int result;
 
 	if (!collection)
 		return -ENOMEM;
+	collection->supervisor = supervisor;
 	collection->cookie = ++supervisor->next_cookie;
 	collection->handler = handler;
 	collection->context = context;
@@ -127,17 +162,9 @@ int supervisor_list_flows(struct supervisor *supervisor, flows_handler *handler,
 		free(collection);
 		return result;
 	}
+	sd_event_source_set_enabled(collection->timer, SD_EVENT_OFF);
 	list_append(&supervisor->collections, &collection->link);
-	request.cookie = collection->cookie;
-	for (unsigned i = 0; i < supervisor->options.relays; i++) {
-		struct relay_process *relay = &supervisor->relays[i];
-
-		if (relay->phase == RELAY_SERVING &&
-		    send(relay->channel, &request, sizeof(request), MSG_DONTWAIT | MSG_NOSIGNAL) ==
-			    sizeof(request))
-			collection->waiting |= 1ULL << i;
-	}
-	if (collection->waiting == 0)
-		end(collection);
+	if (first)
+		start(collection);
 	return 0;
 }

@@ -147,7 +147,8 @@ static void sweep(struct relay *relay)
 			half_open_check(flow);
 		else if (flow->state == FLOW_CLOSING)
 			splice_engine_run(flow);
-		else if (limit_ns && relay->now_ns - flow->active_ns >= limit_ns)
+		if (flow->state >= FLOW_OPEN && flow->state < FLOW_ENDED && limit_ns &&
+		    relay->now_ns - flow->active_ns >= limit_ns)
 			flow_end(flow, FLOW_END_IDLE);
 	}
 }

@@ -50,6 +50,7 @@ struct relay_flow {
 	uint64_t since_ns; /* CLOCK_MONOTONIC of its SYN */
 	uint64_t deadline_ns; /* until joined: when to give up */
 	uint64_t active_ns; /* CLOCK_MONOTONIC of its last byte */
+	size_t closing_queued; /* in FLOW_CLOSING: what both legs had to deliver when last looked at */
 	struct leg lan;
 	struct leg wan;
 	struct direction up; /* client to remote */

@@ -163,13 +163,29 @@ static enum flow_end end_of_leg(const struct relay_flow *flow, const struct leg 
 	}
 }
 
-/* True when the peer has acknowledged all, its FIN's answer included (the
- * kernel counts a FIN as a byte). */
-static bool leg_is_done(const struct leg *leg)
+/* Bytes that the peer has not acknowledged yet; the kernel counts a FIN as one. */
+static size_t leg_queued(const struct leg *leg)
 {
 	int queued = 0;
 
-	return ioctl(leg->fd, SIOCOUTQ, &queued) < 0 || queued == 0;
+	if (ioctl(leg->fd, SIOCOUTQ, &queued) < 0 || queued < 0)
+		return 0;
+	return (size_t)queued;
+}
+
+/* Both streams are with the kernel, but a flow is not over before its peers
+ * have them: until then packets must find the legs. The kernel wakes us when a
+ * FIN is acknowledged. A peer that takes some of it is not idle. */
+static void close_when_done(struct relay_flow *flow)
+{
+	size_t queued = leg_queued(&flow->lan) + leg_queued(&flow->wan);
+
+	if (flow->state != FLOW_CLOSING || queued != flow->closing_queued)
+		flow->active_ns = flow->relay->now_ns;
+	flow->state = FLOW_CLOSING;
+	flow->closing_queued = queued;
+	if (queued == 0)
+		flow_end(flow, FLOW_END_CLOSED);
 }
 
 /* Runs one direction for a turn's share. False when the flow has ended. */
@@ -227,12 +243,7 @@ void splice_engine_run(struct relay_flow *flow)
 	if (!run_direction(flow, &flow->up, &more) || !run_direction(flow, &flow->down, &more))
 		return;
 	if (flow->up.shut && flow->down.shut) {
-		/* Both streams are with the kernel, but a flow is not over before its
-		 * peers have them: until then packets must find the legs. The kernel
-		 * wakes us when a FIN is acknowledged. */
-		flow->state = FLOW_CLOSING;
-		if (leg_is_done(&flow->lan) && leg_is_done(&flow->wan))
-			flow_end(flow, FLOW_END_CLOSED);
+		close_when_done(flow);
 		return;
 	}
 	if (flow->up.shut)
