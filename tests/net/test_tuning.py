@@ -461,8 +461,8 @@ def test_linkrate_gives_way_when_the_rate_is_not_there_and_comes_back(net, gatew
             stream_up(net, family) as near:
         watch(gateway, near, lambda bps: bps > 16_000_000, "the reserved rate")
         with flood(net, family, 21e6):
-            down = watch(gateway, near, lambda bps: bps < 11_000_000, "a lower rate", 30)
-        up = watch(gateway, near, lambda bps: bps > 16_000_000, "the reserved rate again", 30)
+            down = watch(gateway, near, lambda bps: bps < 11_000_000, "a lower rate", 90)
+        up = watch(gateway, near, lambda bps: bps > 16_000_000, "the reserved rate again", 90)
     assert min(down + up) > 18_000_000 / 8 * 0.9, "below its floor"
 
 
