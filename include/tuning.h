@@ -2,7 +2,7 @@
 /*
  * What bpf/tune.bpf.c and bpf/linkrate.bpf.c know of one socket: the parts of
  * wan_params that a program in the kernel applies, in units that it can use
- * without thinking. user/lib/tuning.c makes them from wan_params.
+ * without thinking. user/lib/wan_tuning.c makes them from wan_params.
  */
 #ifndef SLUICE_TUNING_H
 #define SLUICE_TUNING_H

@@ -216,7 +216,7 @@ def test_a_reader_that_stops_stops_the_sender(net, gateway, family, direction):
     assert gateway.took(far, family)
     sender, reader = (near, far) if direction == "upload" else (far, near)
     blocks = iter(STREAM)
-    sent, rest = send_until_stuck(sender, blocks, stuck_for=1.5, most=STREAM.size)
+    sent, rest = send_until_stuck(sender, blocks, stuck_for=5, most=STREAM.size)
     assert sent <= HELD_MOST, f"{sent >> 20} MiB were taken from the sender, none was read"
     assert socket_bytes(net.gateway) <= HELD_MOST
     if not gateway.straight:
