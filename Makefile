@@ -42,6 +42,7 @@ SKELETONS := $(BPF:%=$(BUILD)/bpf/%.skel.h)
 
 objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard $(1)/*.c))
 LIB_OBJECTS := $(call objects,user/lib)
+RELAY_OBJECTS := $(call objects,user/relay)
 GATEWAY_OBJECTS := $(call objects,user/gateway)
 CLI_OBJECTS := $(call objects,user/cli)
 AGENT_OBJECTS := $(call objects,user/agent)
@@ -68,7 +69,7 @@ TEST_PROGRAMS := $(if $(UNIT_OBJECTS),$(BUILD)/tests/unit) \
 	$(if $(PACKET_OBJECTS),$(BUILD)/tests/packet)
 TOOLS := $(TOOL_FILES:%=$(BUILD)/tests/%) $(TOOL_DIRS:%=$(BUILD)/tests/%)
 
-OBJECTS := $(LIB_OBJECTS) $(GATEWAY_OBJECTS) $(CLI_OBJECTS) $(AGENT_OBJECTS) $(FUZZ_OBJECTS) \
+OBJECTS := $(LIB_OBJECTS) $(RELAY_OBJECTS) $(GATEWAY_OBJECTS) $(CLI_OBJECTS) $(AGENT_OBJECTS) $(FUZZ_OBJECTS) \
 	$(UNIT_OBJECTS) $(PACKET_OBJECTS) $(TOOL_FILES:%=$(BUILD)/obj/tests/tools/%.o) \
 	$(foreach tool,$(TOOL_DIRS),$(call objects,tests/tools/$(tool)))
 
@@ -96,7 +97,7 @@ MULTIARCH := $(shell $(CLANG) -print-multiarch)
 endif
 
 WARNINGS := -Wall -Wextra -Wshadow $(if $(filter 1,$(WERROR)),-Werror)
-INCLUDES := -Iinclude -Iuser/lib -Iuser/gateway -Iuser/agent -I$(BUILD)/bpf
+INCLUDES := -Iinclude -Iuser/lib -Iuser/relay -Iuser/gateway -Iuser/agent -I$(BUILD)/bpf
 
 CFLAGS ?= -O2 -g
 ALL_CPPFLAGS = -D_GNU_SOURCE -DSLUICE_VERSION='"$(VERSION)"' $(INCLUDES) $(LIBRARY_CFLAGS) \
@@ -200,7 +201,7 @@ $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 
 # Any of these may include a skeleton: it must be there before the first
 # compilation; from then on the dependency files know who does.
-$(LIB_OBJECTS) $(GATEWAY_OBJECTS) $(AGENT_OBJECTS) $(CLI_OBJECTS) $(PACKET_OBJECTS) $(UNIT_OBJECTS): | $(SKELETONS)
+$(LIB_OBJECTS) $(RELAY_OBJECTS) $(GATEWAY_OBJECTS) $(AGENT_OBJECTS) $(CLI_OBJECTS) $(PACKET_OBJECTS) $(UNIT_OBJECTS): | $(SKELETONS)
 
 define archive
 $(call say,AR,$@)rm -f $@ && ar rcsD $@ $(filter %.o,$^)
@@ -212,7 +213,8 @@ $(call say,LINK,$@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(f
 	$(LIBRARY_LIBS)
 endef
 
-$(BUILD)/libsluice.a: $(LIB_OBJECTS)
+# What the programs share: the library, and the relays of gateway and agent.
+$(BUILD)/libsluice.a: $(LIB_OBJECTS) $(RELAY_OBJECTS)
 	$(archive)
 
 $(BUILD)/libgateway.a: $(GATEWAY_PARTS)

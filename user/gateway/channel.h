@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Messages between main (supervisor.c) and a relay (relay.c) over a
+ * Messages between main (supervisor.c) and a relay (gateway_relay.c) over a
  * SOCK_SEQPACKET pair. Both ends are one program, so structs travel as they are.
  */
 #ifndef SLUICE_CHANNEL_H

@@ -53,7 +53,7 @@ static int packet_socket(uint32_t mark)
 	return fd;
 }
 
-int half_open_init(struct relay *relay)
+int half_open_init(struct gateway_relay *relay)
 {
 	for (size_t i = 0; i < HALF_OPEN_HASH_SIZE; i++)
 		list_init(&relay->half_open[i]);
@@ -67,14 +67,14 @@ int half_open_init(struct relay *relay)
 	return relay->packet_reply < 0 ? relay->packet_reply : 0;
 }
 
-void half_open_free(struct relay *relay)
+void half_open_free(struct gateway_relay *relay)
 {
 	close(relay->packet_reinject);
 	close(relay->packet_forward);
 	close(relay->packet_reply);
 }
 
-static struct list *hash_bucket(struct relay *relay, const struct half_open_key *tuple)
+static struct list *hash_bucket(struct gateway_relay *relay, const struct half_open_key *tuple)
 {
 	uint32_t hash = 2166136261u; /* FNV-1a */
 	const uint8_t *byte = (const uint8_t *)tuple;
@@ -84,12 +84,12 @@ static struct list *hash_bucket(struct relay *relay, const struct half_open_key 
 	return &relay->half_open[hash % HALF_OPEN_HASH_SIZE];
 }
 
-static struct relay_flow *find(struct relay *relay, const struct half_open_key *tuple)
+static struct gateway_flow *find(struct gateway_relay *relay, const struct half_open_key *tuple)
 {
 	struct list *bucket = hash_bucket(relay, tuple);
 
 	for (struct list *link = bucket->next; link != bucket; link = link->next) {
-		struct relay_flow *flow = list_entry(link, struct relay_flow, hash_link);
+		struct gateway_flow *flow = list_entry(link, struct gateway_flow, hash_link);
 
 		if (memcmp(&flow->tuple, tuple, sizeof(*tuple)) == 0)
 			return flow;
@@ -118,7 +118,7 @@ static int send_frame(int packet_fd, const struct syn_event *syn, const uint8_t 
 	return 0;
 }
 
-static int send_syn(int packet_fd, const struct relay_flow *flow)
+static int send_syn(int packet_fd, const struct gateway_flow *flow)
 {
 	uint8_t frame[FRAME_MAX];
 
@@ -126,21 +126,21 @@ static int send_syn(int packet_fd, const struct relay_flow *flow)
 }
 
 /* The gateway cannot do this one: the client's SYN goes to the remote itself. */
-static void forward_instead(struct relay_flow *flow)
+static void forward_instead(struct gateway_flow *flow)
 {
 	int result = 0;
 
 	if (flow->syn->held && !flow->reinjections)
-		result = send_syn(flow->relay->packet_forward, flow);
+		result = send_syn(gateway_relay_of(flow)->packet_forward, flow);
 	if (result)
 		log_warning("held SYN not forwarded: %s", strerror(-result));
-	flow_end(flow, FLOW_END_FORWARDED);
+	flow_end(&flow->core, FLOW_END_FORWARDED);
 }
 
 /* The remote cannot be reached: the client is told what we were told. */
-static void tell_client(struct relay_flow *flow, const struct wan_error *error)
+static void tell_client(struct gateway_flow *flow, const struct wan_error *error)
 {
-	struct relay *relay = flow->relay;
+	struct gateway_relay *relay = gateway_relay_of(flow);
 	uint8_t frame[FRAME_MAX];
 	int length = 0;
 
@@ -155,20 +155,20 @@ static void tell_client(struct relay_flow *flow, const struct wan_error *error)
 		log_warning("answer to a held SYN not sent: %s", strerror(-length));
 }
 
-static void connect_failed(struct relay_flow *flow)
+static void connect_failed(struct gateway_flow *flow)
 {
 	struct wan_error error;
 
-	wan_leg_error(flow->wan.fd, &error);
+	wan_leg_error(flow->core.remote.fd, &error);
 	switch (error.error) {
 	case ECONNREFUSED:
 	case ECONNRESET:
 		tell_client(flow, &error);
-		flow_end(flow, FLOW_END_REFUSED);
+		flow_end(&flow->core, FLOW_END_REFUSED);
 		return;
 	case ETIMEDOUT:
 		/* Silence, as the client would meet without us. */
-		flow_end(flow, FLOW_END_NO_ANSWER);
+		flow_end(&flow->core, FLOW_END_NO_ANSWER);
 		return;
 	default:
 		break;
@@ -178,12 +178,12 @@ static void connect_failed(struct relay_flow *flow)
 		return;
 	}
 	tell_client(flow, &error);
-	flow_end(flow, FLOW_END_UNREACHABLE);
+	flow_end(&flow->core, FLOW_END_UNREACHABLE);
 }
 
 /* True when the SYN is still this relay's: BPF lets a SYN go, and removes its
  * entry, when the relay was asleep for too long. */
-static bool is_entered(struct relay *relay, const struct syn_event *syn)
+static bool is_entered(struct gateway_relay *relay, const struct syn_event *syn)
 {
 	struct half_open_value value;
 
@@ -192,7 +192,7 @@ static bool is_entered(struct relay *relay, const struct syn_event *syn)
 }
 
 /* Gives a connection's place in the tables and budgets back. */
-static void remove_entry(struct relay *relay, const struct syn_event *syn)
+static void remove_entry(struct gateway_relay *relay, const struct syn_event *syn)
 {
 	uint64_t *in_bucket = &relay->setup.half_open_by_client[syn->client_bucket];
 	uint64_t count = __atomic_load_n(in_bucket, __ATOMIC_RELAXED);
@@ -208,45 +208,46 @@ static void remove_entry(struct relay *relay, const struct syn_event *syn)
 
 /* A new SYN from a tuple that is half-open already. True when it is the same
  * one again; otherwise the old flow is gone and its place is free. */
-static bool known_already(struct relay *relay, const struct syn_event *syn)
+static bool known_already(struct gateway_relay *relay, const struct syn_event *syn)
 {
-	struct relay_flow *known = find(relay, &syn->tuple);
+	struct gateway_flow *known = find(relay, &syn->tuple);
 
 	if (!known)
 		return false;
 	if (known->syn->isn == syn->isn)
 		return true;
 	relay_count(&relay->setup.shared->counters.superseded, 1);
-	flow_end(known, FLOW_END_ABANDONED);
+	flow_end(&known->core, FLOW_END_ABANDONED);
 	return false;
 }
 
-void half_open_syn(struct relay *relay, const struct syn_event *syn)
+void half_open_syn(struct gateway_relay *relay, const struct syn_event *syn)
 {
-	struct relay_flow *flow;
+	struct gateway_flow *flow;
 	int fd;
 
 	relay_count(&relay->setup.shared->counters.syns, 1);
 	if (known_already(relay, syn) || !is_entered(relay, syn))
 		return;
-	flow = flow_new(relay, syn);
+	flow = gateway_flow_new(relay, syn);
 	if (!flow) { /* the client's next SYN finds us, or not, in a better state */
 		remove_entry(relay, syn);
 		return;
 	}
 	list_append(hash_bucket(relay, &flow->tuple), &flow->hash_link);
-	flow->deadline_ns = relay->now_ns + CONNECT_DEADLINE_NS;
+	flow->core.deadline_ns = relay->core.now_ns + CONNECT_DEADLINE_NS;
 	if (bpf_map_lookup_elem(relay->setup.param_map, &flow->port.params_id, &flow->params)) {
 		forward_instead(flow); /* withdrawn this moment */
 		return;
 	}
-	if (relay->setup.shared->flows > relay->flow_limit) {
+	flow->core.idle_timeout_s = flow->params.idle_timeout_s;
+	if (relay->setup.shared->flows > relay->core.flow_limit) {
 		forward_instead(flow);
 		return;
 	}
 	fd = wan_leg_connect(&flow->tuple, flow->port.trunk_port, &flow->params,
 			     relay->setup.socket_map);
-	if (fd < 0 || leg_open(&flow->wan, fd) < 0) {
+	if (fd < 0 || leg_open(&flow->core.remote, fd) < 0) {
 		if (fd < 0 && log_enabled(LOG_LEVEL_DEBUG))
 			log_debug("WAN leg not opened: %s", strerror(-fd));
 		forward_instead(flow);
@@ -254,7 +255,7 @@ void half_open_syn(struct relay *relay, const struct syn_event *syn)
 }
 
 /* Both legs are up. */
-static void join(struct relay_flow *flow)
+static void join(struct gateway_flow *flow)
 {
 	uint8_t header[PROXY_PROTOCOL_MAX];
 	size_t length;
@@ -263,51 +264,51 @@ static void join(struct relay_flow *flow)
 	if (flow->params.proxy_protocol == PROXY_PROTOCOL_V2) {
 		length = proxy_protocol_v2(&flow->tuple, header);
 		/* The send buffer is empty, so all of it fits or the leg is dead. */
-		if (send(flow->wan.fd, header, length, MSG_NOSIGNAL) != (ssize_t)length) {
-			flow_end(flow, FLOW_END_REMOTE_RESET);
+		if (send(flow->core.remote.fd, header, length, MSG_NOSIGNAL) != (ssize_t)length) {
+			flow_end(&flow->core, FLOW_END_REMOTE_RESET);
 			return;
 		}
 	}
-	relay_count(&flow->relay->setup.shared->counters.joined, 1);
-	splice_engine_join(flow);
+	relay_count(&gateway_relay_of(flow)->setup.shared->counters.joined, 1);
+	splice_engine_join(&flow->core);
 }
 
 /* The remote accepted: now, and not before, the client may hear of it. */
-static void connected(struct relay_flow *flow)
+static void connected(struct gateway_flow *flow)
 {
 	int result;
 
-	wan_leg_connected(flow->wan.fd, &flow->params);
-	flow->state = FLOW_JOINING;
-	flow->deadline_ns = flow->relay->now_ns + JOIN_DEADLINE_NS;
-	if (flow->lan.fd >= 0) {
+	wan_leg_connected(flow->core.remote.fd, &flow->params);
+	flow->core.state = FLOW_JOINING;
+	flow->core.deadline_ns = flow->core.relay->now_ns + JOIN_DEADLINE_NS;
+	if (flow->core.client.fd >= 0) {
 		join(flow);
 		return;
 	}
 	if (!flow->syn->held)
 		return;
 	flow->reinjections = 1;
-	result = send_syn(flow->relay->packet_reinject, flow);
+	result = send_syn(gateway_relay_of(flow)->packet_reinject, flow);
 	if (result) {
 		log_warning("held SYN not given back: %s", strerror(-result));
-		flow_end(flow, FLOW_END_FAILED);
+		flow_end(&flow->core, FLOW_END_FAILED);
 	}
 }
 
-void half_open_progress(struct relay_flow *flow)
+void half_open_progress(struct gateway_flow *flow)
 {
-	if (flow->lan.failed) {
-		flow_end(flow, FLOW_END_ABANDONED);
+	if (flow->core.client.failed) {
+		flow_end(&flow->core, FLOW_END_ABANDONED);
 		return;
 	}
-	if (flow->wan.failed) {
-		if (flow->state == FLOW_CONNECTING)
+	if (flow->core.remote.failed) {
+		if (flow->core.state == FLOW_CONNECTING)
 			connect_failed(flow);
 		else
-			flow_end(flow, FLOW_END_REMOTE_RESET);
+			flow_end(&flow->core, FLOW_END_REMOTE_RESET);
 		return;
 	}
-	if (flow->state == FLOW_CONNECTING && flow->wan.writable)
+	if (flow->core.state == FLOW_CONNECTING && flow->core.remote.writable)
 		connected(flow);
 }
 
@@ -327,25 +328,26 @@ static int accepted_tuple(int fd, struct half_open_key *tuple)
 	return result ?: endpoint_from_sockaddr(&address, tuple->remote, &tuple->service_port);
 }
 
-void half_open_accepted(struct relay *relay, int fd)
+void half_open_accepted(struct gateway_relay *relay, int fd)
 {
 	struct half_open_key tuple;
-	struct relay_flow *flow = NULL;
+	struct gateway_flow *flow = NULL;
 
 	if (accepted_tuple(fd, &tuple) == 0)
 		flow = find(relay, &tuple);
-	if (!flow || flow->lan.fd >= 0) {
+	if (!flow || flow->core.client.fd >= 0) {
 		/* Nobody's SYN was taken for it, or its flow has failed meanwhile. The
 		 * listener's SO_LINGER makes this a reset. */
 		relay_count(&relay->setup.shared->counters.strangers, 1);
 		close(fd);
 		return;
 	}
-	if (leg_set_options(fd, flow->params.keepalive_s) < 0 || leg_open(&flow->lan, fd) < 0) {
-		flow_end(flow, FLOW_END_FAILED);
+	if (leg_set_options(fd, flow->params.keepalive_s) < 0 ||
+	    leg_open(&flow->core.client, fd) < 0) {
+		flow_end(&flow->core, FLOW_END_FAILED);
 		return;
 	}
-	if (flow->state == FLOW_JOINING)
+	if (flow->core.state == FLOW_JOINING)
 		join(flow);
 }
 
@@ -353,9 +355,9 @@ void half_open_accepted(struct relay *relay, int fd)
  * TIME_WAIT that the client's answer to it has removed by now. The client's own
  * retransmissions are dropped, so this one stands for them; a listener that has
  * it already answers once more. */
-static void give_back_again(struct relay_flow *flow)
+static void give_back_again(struct gateway_flow *flow)
 {
-	int result = send_syn(flow->relay->packet_reinject, flow);
+	int result = send_syn(gateway_relay_of(flow)->packet_reinject, flow);
 
 	if (result)
 		log_debug("held SYN not given back again: %s", strerror(-result));
@@ -363,20 +365,20 @@ static void give_back_again(struct relay_flow *flow)
 }
 
 /* True when the client hears nothing of us, though the remote has accepted. */
-static bool is_undelivered(const struct relay_flow *flow)
+static bool is_undelivered(const struct gateway_flow *flow)
 {
-	const struct relay *relay = flow->relay;
+	const struct gateway_relay *relay = gateway_relay_of(flow);
 	struct half_open_value value;
 
-	return flow->state == FLOW_JOINING && flow->lan.fd < 0 &&
-	       relay->now_ns + JOIN_DEADLINE_NS >= flow->deadline_ns + DELIVERY_NS &&
+	return flow->core.state == FLOW_JOINING && flow->core.client.fd < 0 &&
+	       relay->core.now_ns + JOIN_DEADLINE_NS >= flow->core.deadline_ns + DELIVERY_NS &&
 	       bpf_map_lookup_elem(relay->setup.half_open_map, &flow->tuple, &value) == 0 &&
 	       value.isn == flow->syn->isn && !value.delivered;
 }
 
 /* Fails open: the client, which still tries, gets the remote itself. First its
  * WAN leg goes, which may have the client's address and port. */
-static void forward_undelivered(struct relay_flow *flow)
+static void forward_undelivered(struct gateway_flow *flow)
 {
 	static bool told;
 	int result;
@@ -386,41 +388,43 @@ static void forward_undelivered(struct relay_flow *flow)
 			    "firewall drop packets with mark 0x%x/0x%x on their way in (INPUT)?",
 			    MARK_STEAL, MARK_MASK);
 	told = true;
-	flow_end(flow, FLOW_END_FORWARDED);
-	result = send_syn(flow->relay->packet_forward, flow);
+	flow_end(&flow->core, FLOW_END_FORWARDED);
+	result = send_syn(gateway_relay_of(flow)->packet_forward, flow);
 	if (result)
 		log_warning("held SYN not forwarded: %s", strerror(-result));
 }
 
-void half_open_check(struct relay_flow *flow)
+void half_open_check(struct gateway_flow *flow)
 {
-	if (flow->relay->letting_go && flow->relay->now_ns - flow->since_ns >= LET_GO_NS)
+	if (gateway_relay_of(flow)->letting_go &&
+	    flow->core.relay->now_ns - flow->core.since_ns >= LET_GO_NS)
 		half_open_let_go(flow);
 	if (is_undelivered(flow)) {
 		forward_undelivered(flow);
 		return;
 	}
-	if (flow->relay->now_ns < flow->deadline_ns) {
-		if (flow->lan.fd < 0 && flow->reinjections && flow->reinjections < REINJECTIONS_MAX)
+	if (flow->core.relay->now_ns < flow->core.deadline_ns) {
+		if (flow->core.client.fd < 0 && flow->reinjections &&
+		    flow->reinjections < REINJECTIONS_MAX)
 			give_back_again(flow);
 		return;
 	}
-	if (flow->state == FLOW_CONNECTING)
-		flow_end(flow, FLOW_END_NO_ANSWER);
+	if (flow->core.state == FLOW_CONNECTING)
+		flow_end(&flow->core, FLOW_END_NO_ANSWER);
 	else
-		flow_end(flow, FLOW_END_ABANDONED);
+		flow_end(&flow->core, FLOW_END_ABANDONED);
 }
 
-void half_open_let_go(struct relay_flow *flow)
+void half_open_let_go(struct gateway_flow *flow)
 {
-	if (flow->state == FLOW_CONNECTING && flow->syn->held)
+	if (flow->core.state == FLOW_CONNECTING && flow->syn->held)
 		forward_instead(flow);
 }
 
-void half_open_leave(struct relay_flow *flow)
+void half_open_leave(struct gateway_flow *flow)
 {
 	if (list_empty(&flow->hash_link))
 		return;
 	list_remove(&flow->hash_link);
-	remove_entry(flow->relay, flow->syn);
+	remove_entry(gateway_relay_of(flow), flow->syn);
 }

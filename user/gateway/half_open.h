@@ -6,30 +6,30 @@
 #ifndef SLUICE_HALF_OPEN_H
 #define SLUICE_HALF_OPEN_H
 
-#include "relay_flow.h"
+#include "gateway_flow.h"
 
 /* Opens the relay's AF_PACKET sockets. 0 or a negative errno. */
-int half_open_init(struct relay *relay);
-void half_open_free(struct relay *relay);
+int half_open_init(struct gateway_relay *relay);
+void half_open_free(struct gateway_relay *relay);
 
 /* A SYN that BPF took for this relay: opens the WAN leg. */
-void half_open_syn(struct relay *relay, const struct syn_event *syn);
+void half_open_syn(struct gateway_relay *relay, const struct syn_event *syn);
 
 /* A connection that a listener accepted: the LAN leg of a half-open flow, or a
  * stranger's, which is reset. fd belongs to the callee. */
-void half_open_accepted(struct relay *relay, int fd);
+void half_open_accepted(struct gateway_relay *relay, int fd);
 
 /* Something happened to a leg of a flow that is not joined yet. */
-void half_open_progress(struct relay_flow *flow);
+void half_open_progress(struct gateway_flow *flow);
 
 /* Looks at the deadline of a flow that is not joined yet. */
-void half_open_check(struct relay_flow *flow);
+void half_open_check(struct gateway_flow *flow);
 
 /* The gateway stops: the client's SYN is forwarded if it is still held, and the
  * flow ended; otherwise nothing happens. */
-void half_open_let_go(struct relay_flow *flow);
+void half_open_let_go(struct gateway_flow *flow);
 
 /* Takes the flow out of the half-open tables, if it is in them. */
-void half_open_leave(struct relay_flow *flow);
+void half_open_leave(struct gateway_flow *flow);
 
 #endif

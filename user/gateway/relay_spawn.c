@@ -8,8 +8,8 @@
 #include <unistd.h>
 
 #include "child.h"
+#include "relay_flow.h"
 #include "supervisor_private.h"
-#include "wan_leg.h"
 
 /* Longest queue of connections to be accepted; the kernel takes the smaller of
  * this and net.core.somaxconn. */
@@ -78,7 +78,7 @@ static int open_listeners(const struct relay_process *relay, int listeners[2])
 	return 0;
 }
 
-static _Noreturn void run_child(const struct relay_setup *setup)
+static _Noreturn void run_child(const struct gateway_relay_setup *setup)
 {
 	int keep[] = { setup->listeners[0],  setup->listeners[1], setup->channel,   setup->ring_map,
 		       setup->half_open_map, setup->param_map,	  setup->socket_map };
@@ -86,10 +86,10 @@ static _Noreturn void run_child(const struct relay_setup *setup)
 
 	snprintf(name, sizeof(name), "sluiced relay %u", setup->index);
 	child_begin(keep, sizeof(keep) / sizeof(keep[0]), name);
-	_exit(relay_run(setup));
+	_exit(gateway_relay_run(setup));
 }
 
-static void close_setup(struct relay_setup *setup, int main_channel)
+static void close_setup(struct gateway_relay_setup *setup, int main_channel)
 {
 	for (int i = 0; i < 2; i++)
 		if (setup->listeners[i] >= 0)
@@ -106,7 +106,7 @@ int relay_spawn(struct relay_process *relay)
 {
 	struct supervisor_options *options = &relay->supervisor->options;
 	struct intercept_maps maps = intercept_maps(options->intercept);
-	struct relay_setup setup = {
+	struct gateway_relay_setup setup = {
 		.index = relay->index,
 		.main_pid = getpid(),
 		.listeners = { -1, -1 },

@@ -5,8 +5,8 @@
 
 #include "channel.h"
 #include "child.h"
+#include "gateway_relay.h"
 #include "list.h"
-#include "relay.h"
 #include "supervisor.h"
 
 /* A relay as main sees it. */

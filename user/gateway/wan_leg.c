@@ -14,37 +14,11 @@
 
 #include "address.h"
 #include "log.h"
+#include "relay_flow.h"
+#include "socket_option.h"
 #include "time_wait.h"
 #include "tune.h"
 #include "wan_tuning.h"
-
-/* Unanswered probes, and seconds between them, before a dead peer is given up. */
-#define KEEPALIVE_PROBES 4
-#define KEEPALIVE_INTERVAL_S 15
-
-static int set_int(int fd, int level, int option, int value)
-{
-	return setsockopt(fd, level, option, &value, sizeof(value)) < 0 ? -errno : 0;
-}
-
-int leg_set_options(int fd, uint32_t keepalive_s)
-{
-	static const struct linger reset = { .l_onoff = 1, .l_linger = 0 };
-	int result = 0;
-
-	if (setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)) < 0)
-		return -errno;
-	result = result ?: set_int(fd, SOL_SOCKET, SO_OOBINLINE, 1);
-	result = result ?: set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-	result = result ?: set_int(fd, SOL_SOCKET, SO_KEEPALIVE, keepalive_s > 0);
-	if (keepalive_s == 0)
-		return result;
-	result = result
-			 ?: set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE,
-				    keepalive_s > 32767 ? 32767 : (int)keepalive_s);
-	result = result ?: set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S);
-	return result ?: set_int(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES);
-}
 
 /* [980] The window scale is fixed by the buffer at the time of the SYN, so the
  * buffers come before connect(). The kernel doubles what it is given and
@@ -56,8 +30,8 @@ static int set_window(int fd, const struct wan_params *params)
 
 	if (window == 0)
 		return 0;
-	result = set_int(fd, SOL_SOCKET, SO_SNDBUFFORCE, (int)window);
-	return result ?: set_int(fd, SOL_SOCKET, SO_RCVBUFFORCE, (int)window);
+	result = socket_set_int(fd, SOL_SOCKET, SO_SNDBUFFORCE, (int)window);
+	return result ?: socket_set_int(fd, SOL_SOCKET, SO_RCVBUFFORCE, (int)window);
 }
 
 /* [983] */
@@ -71,11 +45,11 @@ static int set_qos(int fd, int family, const struct wan_params *params)
 					   sizeof(bytes_per_second)) < 0)
 		return -errno;
 	if (tos && family == AF_INET)
-		result = set_int(fd, IPPROTO_IP, IP_TOS, tos);
+		result = socket_set_int(fd, IPPROTO_IP, IP_TOS, tos);
 	else if (tos)
-		result = set_int(fd, IPPROTO_IPV6, IPV6_TCLASS, tos);
+		result = socket_set_int(fd, IPPROTO_IPV6, IPV6_TCLASS, tos);
 	if (priority)
-		result = result ?: set_int(fd, SOL_SOCKET, SO_PRIORITY, priority);
+		result = result ?: socket_set_int(fd, SOL_SOCKET, SO_PRIORITY, priority);
 	return result;
 }
 
@@ -107,10 +81,10 @@ static int bind_to_client(int fd, int family, const struct half_open_key *tuple)
 	int result;
 
 	if (family == AF_INET)
-		result = set_int(fd, IPPROTO_IP, IP_TRANSPARENT, 1);
+		result = socket_set_int(fd, IPPROTO_IP, IP_TRANSPARENT, 1);
 	else
-		result = set_int(fd, IPPROTO_IPV6, IPV6_TRANSPARENT, 1);
-	result = result ?: set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+		result = socket_set_int(fd, IPPROTO_IPV6, IPV6_TRANSPARENT, 1);
+	result = result ?: socket_set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1);
 	if (result)
 		return result;
 	return bind(fd, (struct sockaddr *)&client, length) < 0 ? -errno : 0;
@@ -119,8 +93,8 @@ static int bind_to_client(int fd, int family, const struct half_open_key *tuple)
 static int set_error_queue(int fd, int family, int on)
 {
 	if (family == AF_INET)
-		return set_int(fd, IPPROTO_IP, IP_RECVERR, on);
-	return set_int(fd, IPPROTO_IPV6, IPV6_RECVERR, on);
+		return socket_set_int(fd, IPPROTO_IP, IP_RECVERR, on);
+	return socket_set_int(fd, IPPROTO_IPV6, IPV6_RECVERR, on);
 }
 
 static int configure(int fd, int family, const struct half_open_key *tuple,

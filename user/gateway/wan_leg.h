@@ -33,8 +33,4 @@ void wan_leg_connected(int fd, const struct wan_params *params);
 /* Why the connection failed, from the socket's error and its error queue. */
 void wan_leg_error(int fd, struct wan_error *error);
 
-/* Options that both legs carry: what protects the streams' truth (SO_LINGER
- * {1,0}, urgent data in line), no Nagle, keepalive. 0 or a negative errno. */
-int leg_set_options(int fd, uint32_t keepalive_s);
-
 #endif

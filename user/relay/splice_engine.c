@@ -147,7 +147,7 @@ static enum step finish(struct direction *direction)
 /* How the flow ends when this leg has failed with this errno. */
 static enum flow_end end_of_leg(const struct relay_flow *flow, const struct leg *leg, int error)
 {
-	bool client = leg == &flow->lan;
+	bool client = leg == &flow->client;
 
 	switch (error) {
 	case ECONNRESET:
@@ -178,7 +178,7 @@ static size_t leg_queued(const struct leg *leg)
  * FIN is acknowledged. A peer that takes some of it is not idle. */
 static void close_when_done(struct relay_flow *flow)
 {
-	size_t queued = leg_queued(&flow->lan) + leg_queued(&flow->wan);
+	size_t queued = leg_queued(&flow->client) + leg_queued(&flow->remote);
 
 	if (flow->state != FLOW_CLOSING || queued != flow->closing_queued)
 		flow->active_ns = flow->relay->now_ns;
@@ -191,8 +191,8 @@ static void close_when_done(struct relay_flow *flow)
 /* Runs one direction for a turn's share. False when the flow has ended. */
 static bool run_direction(struct relay_flow *flow, struct direction *direction, bool *more)
 {
-	__u64 *counter = direction == &flow->up ? &flow->relay->setup.shared->counters.bytes_up
-						: &flow->relay->setup.shared->counters.bytes_down;
+	__u64 *counter = direction == &flow->up ? &flow->relay->counters->bytes_up
+						: &flow->relay->counters->bytes_down;
 	uint64_t before = direction->bytes;
 	enum step step;
 
@@ -238,7 +238,7 @@ void splice_engine_run(struct relay_flow *flow)
 	bool more = false;
 
 	list_remove(&flow->run_link);
-	if (leg_failed(flow, &flow->lan) || leg_failed(flow, &flow->wan))
+	if (leg_failed(flow, &flow->client) || leg_failed(flow, &flow->remote))
 		return;
 	if (!run_direction(flow, &flow->up, &more) || !run_direction(flow, &flow->down, &more))
 		return;
@@ -259,7 +259,7 @@ void splice_engine_join(struct relay_flow *flow)
 	flow->state = FLOW_OPEN;
 	flow->active_ns = flow->relay->now_ns;
 	/* What arrived before is announced by edges that are gone: try all. */
-	flow->lan.readable = flow->lan.writable = true;
-	flow->wan.readable = flow->wan.writable = true;
+	flow->client.readable = flow->client.writable = true;
+	flow->remote.readable = flow->remote.writable = true;
 	splice_engine_run(flow);
 }

@@ -1,17 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Making, ending and freeing flows; see relay_flow.h. */
+/* See relay_flow.h. */
 #include "relay_flow.h"
 
 #include <errno.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
-#include "address.h"
-#include "half_open.h"
-#include "log.h"
 #include "splice_engine.h"
 
 static void leg_init(struct leg *leg, struct relay_flow *flow)
@@ -20,37 +14,19 @@ static void leg_init(struct leg *leg, struct relay_flow *flow)
 	leg->fd = -1;
 }
 
-struct relay_flow *flow_new(struct relay *relay, const struct syn_event *syn)
+void flow_init(struct relay_flow *flow, struct relay *relay)
 {
-	struct relay_flow *flow = calloc(1, sizeof(*flow));
-
-	if (!flow)
-		return NULL;
-	flow->syn = malloc(sizeof(*syn));
-	if (!flow->syn) {
-		free(flow);
-		return NULL;
-	}
-	*flow->syn = *syn;
 	flow->relay = relay;
-	/* Never 0, and unique among relays. */
-	flow->id = (uint64_t)relay->setup.index << 40 | ++relay->next_flow;
-	flow->tuple = syn->tuple;
-	flow->port = syn->port;
 	flow->state = FLOW_CONNECTING;
 	flow->since_ns = relay->now_ns;
 	flow->active_ns = relay->now_ns;
-	leg_init(&flow->lan, flow);
-	leg_init(&flow->wan, flow);
-	flow->up.from = flow->down.to = &flow->lan;
-	flow->down.from = flow->up.to = &flow->wan;
-	list_init(&flow->hash_link);
+	leg_init(&flow->client, flow);
+	leg_init(&flow->remote, flow);
+	flow->up.from = flow->down.to = &flow->client;
+	flow->down.from = flow->up.to = &flow->remote;
 	list_init(&flow->run_link);
 	list_append(&relay->flows, &flow->link);
-	relay->setup.shared->flows++;
-	__atomic_add_fetch(&relay->setup.shared->port_flows[flow->port.port_id], 1,
-			   __ATOMIC_RELAXED);
-	return flow;
+	relay->flow_count++;
 }
 
 static void leg_ready(struct watch *watch, uint32_t events)
@@ -69,7 +45,7 @@ static void leg_ready(struct watch *watch, uint32_t events)
 	if (events & EPOLLERR)
 		leg->failed = true;
 	if (flow->state == FLOW_CONNECTING || flow->state == FLOW_JOINING)
-		half_open_progress(flow);
+		flow->relay->front->progress(flow);
 	else
 		splice_engine_run(flow);
 }
@@ -90,6 +66,17 @@ static void leg_close(struct leg *leg)
 	if (leg->fd >= 0)
 		close(leg->fd);
 	leg->fd = -1;
+}
+
+void flow_check(struct relay_flow *flow)
+{
+	uint64_t limit_ns = flow->idle_timeout_s * 1000000000ULL;
+
+	if (flow->state == FLOW_CLOSING)
+		splice_engine_run(flow);
+	if (flow->state >= FLOW_OPEN && flow->state < FLOW_ENDED && limit_ns &&
+	    flow->relay->now_ns - flow->active_ns >= limit_ns)
+		flow_end(flow, FLOW_END_IDLE);
 }
 
 /* The counter of each way to end; 0 (that of SYNs): it is not counted. */
@@ -119,49 +106,22 @@ static void count_end(struct relay_counters *counters, enum flow_end end)
 		relay_count((__u64 *)((char *)counters + offset), 1);
 }
 
-static void log_end(const struct relay_flow *flow)
-{
-	char client[ENDPOINT_TEXT_MAX], remote[ENDPOINT_TEXT_MAX];
-
-	if (!log_enabled(LOG_LEVEL_DEBUG))
-		return;
-	log_debug("flow %llu %s -> %s %s after %llu ms, %llu bytes up, %llu down",
-		  (unsigned long long)flow->id,
-		  endpoint_format(flow->tuple.client, flow->tuple.client_port, client),
-		  endpoint_format(flow->tuple.remote, flow->tuple.service_port, remote),
-		  flow_end_name(flow->end),
-		  (unsigned long long)(flow->relay->now_ns - flow->since_ns) / 1000000,
-		  (unsigned long long)flow->up.bytes, (unsigned long long)flow->down.bytes);
-}
-
 void flow_end(struct relay_flow *flow, enum flow_end end)
 {
 	struct relay *relay = flow->relay;
 
 	if (flow->state == FLOW_ENDED)
 		return;
-	half_open_leave(flow);
-	leg_close(&flow->lan);
-	leg_close(&flow->wan);
+	leg_close(&flow->client);
+	leg_close(&flow->remote);
 	direction_release(relay, &flow->up);
 	direction_release(relay, &flow->down);
 	flow->state = FLOW_ENDED;
 	flow->end = end;
-	count_end(&relay->setup.shared->counters, end);
-	log_end(flow);
-	relay->setup.shared->flows--;
-	__atomic_sub_fetch(&relay->setup.shared->port_flows[flow->port.port_id], 1,
-			   __ATOMIC_RELAXED);
-	if (relay->listing == &flow->link)
-		relay->listing = flow->link.next;
+	count_end(relay->counters, end);
+	relay->flow_count--;
+	relay->front->ended(flow);
 	list_remove(&flow->run_link);
 	list_remove(&flow->link);
 	list_append(&relay->ended, &flow->link);
-}
-
-void flow_free(struct relay_flow *flow)
-{
-	list_remove(&flow->link);
-	free(flow->syn);
-	free(flow);
 }

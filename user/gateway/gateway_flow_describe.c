@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* A flow as `sluice show flows` sees it; declared in relay_flow.h. */
+/* A flow as `sluice show flows` sees it; declared in gateway_flow.h. */
 #include <linux/sockios.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
@@ -7,7 +7,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
-#include "relay_flow.h"
+#include "gateway_flow.h"
 
 static void describe_leg(const struct leg *leg, struct flow_leg *out)
 {
@@ -40,21 +40,23 @@ static void describe_direction(const struct direction *direction, struct flow_di
 	out->backlog = direction->in_pipe + (uint64_t)(queued > 0 ? queued : 0);
 }
 
-void flow_describe(const struct relay_flow *flow, struct flow_record *record)
+void gateway_flow_describe(const struct gateway_flow *flow, struct flow_record *record)
 {
+	const struct relay_flow *core = &flow->core;
+
 	memset(record, 0, sizeof(*record));
 	record->id = flow->id;
 	record->tuple = flow->tuple;
 	record->port_id = flow->port.port_id;
 	record->trunk_port = flow->port.trunk_port;
-	record->state = (__u8)flow->state;
-	record->end = (__u8)flow->end;
+	record->state = (__u8)core->state;
+	record->end = (__u8)core->end;
 	record->engine = FLOW_ENGINE_SPLICE;
 	record->params = flow->params;
-	record->age_ms = (flow->relay->now_ns - flow->since_ns) / 1000000;
-	record->idle_ms = (flow->relay->now_ns - flow->active_ns) / 1000000;
-	describe_direction(&flow->up, &record->up);
-	describe_direction(&flow->down, &record->down);
-	describe_leg(&flow->lan, &record->lan);
-	describe_leg(&flow->wan, &record->wan);
+	record->age_ms = (core->relay->now_ns - core->since_ns) / 1000000;
+	record->idle_ms = (core->relay->now_ns - core->active_ns) / 1000000;
+	describe_direction(&core->up, &record->up);
+	describe_direction(&core->down, &record->down);
+	describe_leg(&core->client, &record->lan);
+	describe_leg(&core->remote, &record->wan);
 }

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The relay process: owns the flows that BPF hands it, from the held SYN
- * (half_open.c) over the joined legs (flow engine: splice_engine.c) to the
- * last byte. One thread, one epoll loop; shares nothing with other relays.
+ * The gateway's relay process: a relay (user/relay/relay.h) whose flows begin
+ * with a SYN that BPF hands it (half_open.c) and end with the last byte.
  */
-#ifndef SLUICE_RELAY_H
-#define SLUICE_RELAY_H
+#ifndef SLUICE_GATEWAY_RELAY_H
+#define SLUICE_GATEWAY_RELAY_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -13,15 +12,10 @@
 
 #include "counters.h"
 #include "list.h"
-#include "pipe_pool.h"
+#include "relay.h"
 #include "tables.h"
 
 struct ring_buffer;
-
-/* Something in the relay's epoll set. Embedded in what it watches. */
-struct watch {
-	void (*ready)(struct watch *watch, uint32_t events);
-};
 
 /* Memory that main and one relay share; outlives the relay. */
 struct relay_shared {
@@ -31,7 +25,7 @@ struct relay_shared {
 };
 
 /* What main gives a relay at birth. Descriptors belong to the relay. */
-struct relay_setup {
+struct gateway_relay_setup {
 	unsigned index;
 	pid_t main_pid;
 	int listeners[2]; /* listening, transparent: IPv4, IPv6; -1: no such family */
@@ -48,29 +42,21 @@ struct relay_setup {
 
 #define HALF_OPEN_HASH_SIZE 4096
 
-struct relay {
-	struct relay_setup setup;
-	int epoll;
+struct gateway_relay {
+	struct relay core;
+	struct gateway_relay_setup setup;
 	struct ring_buffer *ring;
 	int packet_reinject; /* AF_PACKET sockets: marked to reach the listener, */
 	int packet_forward; /* marked to be forwarded, */
 	int packet_reply; /* and unmarked, to the client */
-	uint64_t now_ns; /* CLOCK_MONOTONIC at the start of this turn */
-	uint64_t next_sweep_ns;
 	uint64_t next_flow;
-	uint64_t flow_limit; /* flows that the descriptors suffice for */
-	bool stopping;
 	bool letting_go; /* SYNs that are held for long are forwarded */
-	struct pipe_pool pipes;
-	struct list flows; /* all, oldest first */
-	struct list runnable; /* have more to do than one turn's share */
-	struct list ended; /* freed when the turn is over */
-	struct list half_open[HALF_OPEN_HASH_SIZE]; /* by tuple, until joined */
+	struct list half_open[HALF_OPEN_HASH_SIZE]; /* flows by tuple, until joined */
 	struct watch channel_watch;
 	struct watch ring_watch;
-	struct relay_listener {
+	struct gateway_listener {
 		struct watch watch;
-		struct relay *relay;
+		struct gateway_relay *relay;
 		int fd;
 	} listeners[2];
 	struct list *listing; /* next flow of the list being sent to main; NULL: none */
@@ -78,15 +64,6 @@ struct relay {
 };
 
 /* Runs a relay until main tells it to stop or goes away; returns the exit status. */
-int relay_run(const struct relay_setup *setup);
-
-/* Adds fd to the epoll set. watch must outlive fd. 0 or a negative errno. */
-int relay_watch(struct relay *relay, int fd, uint32_t events, struct watch *watch);
-
-static inline void relay_count(__u64 *counter, uint64_t by)
-{
-	/* Read by main while it changes: never torn, order does not matter. */
-	__atomic_store_n(counter, *counter + by, __ATOMIC_RELAXED);
-}
+int gateway_relay_run(const struct gateway_relay_setup *setup);
 
 #endif

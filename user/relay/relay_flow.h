@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * A flow inside its relay: two legs, two directions, and what is needed until
- * they are joined. Made by half_open.c, run by splice_engine.c, ended here.
+ * A flow inside its relay: two legs and two directions. The front (relay.h)
+ * opens the legs and has it joined; splice_engine.c runs it. The front's own
+ * flow has this one as a member.
  */
 #ifndef SLUICE_RELAY_FLOW_H
 #define SLUICE_RELAY_FLOW_H
 
-#include "events.h"
+#include <stddef.h>
+
 #include "flow.h"
 #include "relay.h"
-
-struct relay_flow;
 
 /* One TCP connection of a flow. */
 struct leg {
@@ -37,32 +37,34 @@ struct direction {
 struct relay_flow {
 	struct relay *relay;
 	struct list link; /* relay->flows, or relay->ended */
-	struct list hash_link; /* relay->half_open[...] until joined */
 	struct list run_link; /* relay->runnable */
-	uint64_t id;
-	struct half_open_key tuple;
-	struct port_value port;
-	struct wan_params params;
 	enum flow_state state;
 	enum flow_end end;
-	struct syn_event *syn; /* until joined; owned */
-	unsigned reinjections; /* how often the held SYN went back in */
-	uint64_t since_ns; /* CLOCK_MONOTONIC of its SYN */
-	uint64_t deadline_ns; /* until joined: when to give up */
+	uint32_t idle_timeout_s; /* without a byte, then it is reset; 0: never */
+	uint64_t since_ns; /* CLOCK_MONOTONIC of its beginning */
+	uint64_t deadline_ns; /* until joined: when to give up; the front's */
 	uint64_t active_ns; /* CLOCK_MONOTONIC of its last byte */
 	size_t closing_queued; /* in FLOW_CLOSING: what both legs had to deliver when last looked at */
-	struct leg lan;
-	struct leg wan;
+	struct leg client; /* towards the client: the gateway's LAN leg, the agent's trunk */
+	struct leg remote; /* towards the remote's application: the gateway's WAN leg */
 	struct direction up; /* client to remote */
 	struct direction down; /* remote to client */
 };
 
-/* A flow for a SYN, in state FLOW_CONNECTING, without legs. NULL: out of memory. */
-struct relay_flow *flow_new(struct relay *relay, const struct syn_event *syn);
+/* Makes a flow, zeroed before, one of the relay's: in state FLOW_CONNECTING, without legs. */
+void flow_init(struct relay_flow *flow, struct relay *relay);
 
 /* Takes a descriptor as a leg and watches it. 0 or a negative errno; the
  * descriptor belongs to the leg in either case. */
 int leg_open(struct leg *leg, int fd);
+
+/* Options that all legs carry: what protects the streams' truth (SO_LINGER
+ * {1,0}, urgent data in line), no Nagle, keepalive after keepalive_s seconds
+ * (0: none). 0 or a negative errno. */
+int leg_set_options(int fd, uint32_t keepalive_s);
+
+/* Idle time-out, and what has to be looked at now and then. May end the flow. */
+void flow_check(struct relay_flow *flow);
 
 /*
  * Ends a flow and closes its legs, which resets those that are not done: no
@@ -70,11 +72,5 @@ int leg_open(struct leg *leg, int fd);
  * freed when the relay's turn is over; its state is FLOW_ENDED until then.
  */
 void flow_end(struct relay_flow *flow, enum flow_end end);
-
-/* Frees a flow that has ended. */
-void flow_free(struct relay_flow *flow);
-
-/* Fills record with the flow's present state, TCP_INFO of both legs included. */
-void flow_describe(const struct relay_flow *flow, struct flow_record *record);
 
 #endif

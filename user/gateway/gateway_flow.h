@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * A flow of the gateway: what a relay's flow (user/relay/relay_flow.h) is, and
+ * what is known of the SYN it came by. Made by half_open.c.
+ */
+#ifndef SLUICE_GATEWAY_FLOW_H
+#define SLUICE_GATEWAY_FLOW_H
+
+#include "events.h"
+#include "gateway_relay.h"
+#include "relay_flow.h"
+
+struct gateway_flow {
+	struct relay_flow core;
+	struct list hash_link; /* the relay's half_open[...] until joined */
+	uint64_t id;
+	struct half_open_key tuple;
+	struct port_value port;
+	struct wan_params params;
+	struct syn_event *syn; /* owned */
+	unsigned reinjections; /* how often the held SYN went back in */
+};
+
+static inline struct gateway_flow *gateway_flow_of(struct relay_flow *flow)
+{
+	return list_entry(flow, struct gateway_flow, core);
+}
+
+static inline struct gateway_relay *gateway_relay_of(const struct gateway_flow *flow)
+{
+	return list_entry(flow->core.relay, struct gateway_relay, core);
+}
+
+/* A flow for a SYN, in state FLOW_CONNECTING, without legs. NULL: out of memory. */
+struct gateway_flow *gateway_flow_new(struct gateway_relay *relay, const struct syn_event *syn);
+
+/* Of struct relay_front. */
+void gateway_flow_ended(struct relay_flow *flow);
+void gateway_flow_free(struct relay_flow *flow);
+
+/* Fills record with the flow's present state, TCP_INFO of both legs included. */
+void gateway_flow_describe(const struct gateway_flow *flow, struct flow_record *record);
+
+#endif
