@@ -52,9 +52,9 @@ struct flow_direction {
 
 struct flow_leg {
 	__u32 rtt_us; /* smoothed round trip, microseconds */
-	__u32 cwnd; /* congestion window, segments */
+	__u32 cwnd; /* congestion window, segments; of all connections, as what follows */
 	__u32 retrans; /* segments retransmitted since the leg was opened */
-	__u32 subflows; /* MPTCP subflows; 1 for plain TCP */
+	__u32 subflows; /* TCP connections that carry it; more than 1 with MPTCP */
 	__u64 pacing_bps; /* bit/s; 0: not paced */
 	__u64 delivery_bps; /* bit/s, the kernel's latest estimate */
 	char cc[SLUICE_CC_NAME_MAX]; /* congestion control in use */
@@ -68,7 +68,8 @@ struct flow_record {
 	__u8 state; /* enum flow_state */
 	__u8 end; /* enum flow_end */
 	__u8 engine; /* enum flow_engine */
-	__u8 reserved[3]; /* zero */
+	__u8 one_connection; /* 1: parallel was asked for, but the path or the remote has no MPTCP */
+	__u8 reserved[2]; /* zero */
 	__u32 reserved2; /* zero */
 	__u64 age_ms; /* milliseconds since its SYN */
 	__u64 idle_ms; /* milliseconds since its last byte */

@@ -69,7 +69,8 @@ struct registrar_request {
 	__u16 service_port;
 	__u16 trunk_port;
 	__u8 nexthop; /* 1: the address is a router's */
-	__u8 reserved[3]; /* zero */
+	__u8 ends_trunk; /* 1: the agent ends the trunk itself, see trunk.h */
+	__u8 reserved[2]; /* zero */
 	struct path_report path;
 	struct wan_params params; /* REGISTRAR_REGISTER */
 	char agent[AGENT_VERSION_MAX]; /* REGISTRAR_OPENED; NUL-terminated, printable ASCII */

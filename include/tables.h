@@ -52,6 +52,7 @@ struct port_value {
 #define PORT_DRAINING (1U << 0) /* withdrawn: SYNs pass, running flows are still found */
 #define PORT_EARLY (1U << 1) /* connect = early: answer the SYN before the remote did */
 #define PORT_FULL (1U << 2) /* its identity has all the flows it may have: SYNs pass */
+#define PORT_TRUNK_ENDED (1U << 3) /* the remote's agent ends the trunk: see trunk.h */
 
 enum qos_class { QOS_UBR, QOS_CBR, QOS_VBR, QOS_ABR };
 enum connect_mode { CONNECT_HONEST, CONNECT_EARLY };
@@ -72,7 +73,7 @@ struct wan_params {
 	__u32 idle_timeout_s; /* seconds without a byte after which a flow is reset; 0: never */
 	__u32 keepalive_s; /* seconds idle before TCP keepalive probes on both legs; 0: none */
 	__u8 skip_slow_start; /* [981] 1: start with rate x rtt in flight */
-	__u8 parallel; /* [982] connections that carry one flow, 1..16 */
+	__u8 parallel; /* [982] connections that carry one flow, 1..8 */
 	__u8 qos; /* [983] enum qos_class */
 	__u8 dscp; /* 0..63, or DSCP_UNSET: what the class asks for */
 	__u8 connect; /* enum connect_mode */

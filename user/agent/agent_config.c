@@ -20,6 +20,10 @@
 #include "secret.h"
 #include "units.h"
 
+/* As long as the gateway's own. */
+#define DRAIN_TIMEOUT_S 30
+#define DRAIN_TIMEOUT_MAX_US (86400 * 1000000ULL)
+
 /* A `gateway` section as read; key_file is read when all are known. */
 struct gateway_part {
 	struct agent_gateway gateway;
@@ -94,6 +98,20 @@ static int on_nexthop(cfg_t *file, cfg_opt_t *option, const char *value, void *r
 		config_error(loading->errors, file->line, "%s is \"%.60s\", expected true or false",
 			     option->name, value);
 	loading->config->nexthop = nexthop == 1;
+	return 0;
+}
+
+static int on_drain_timeout(cfg_t *file, cfg_opt_t *option, const char *value, void *result)
+{
+	uint64_t us;
+
+	keep_value(value, result);
+	if (duration_parse(value, &us) < 0 || us > DRAIN_TIMEOUT_MAX_US || us % 1000000)
+		config_error(loading->errors, file->line,
+			     "%s is \"%.60s\", expected whole seconds, 0 to 1d, such as \"30s\"",
+			     option->name, value);
+	else
+		loading->config->drain_timeout_s = (uint32_t)(us / 1000000);
 	return 0;
 }
 
@@ -182,6 +200,18 @@ static int on_trunk(cfg_t *section, cfg_opt_t *option, const char *value, void *
 	return 0;
 }
 
+static int on_end_trunk(cfg_t *section, cfg_opt_t *option, const char *value, void *result)
+{
+	int ends_trunk = cfg_parse_boolean(value);
+
+	keep_value(value, result);
+	if (ends_trunk < 0)
+		config_error(loading->errors, section->line,
+			     "%s is \"%.60s\", expected true or false", option->name, value);
+	loading->service.ends_trunk = ends_trunk == 1;
+	return 0;
+}
+
 static int on_parameter(cfg_t *section, cfg_opt_t *option, const char *value, void *result)
 {
 	char error[PARAMS_ERROR_MAX];
@@ -234,6 +264,7 @@ static int on_service_end(cfg_t *file, cfg_opt_t *option)
 		service->service_port = (uint16_t)port;
 		if (!service->trunk_port)
 			service->trunk_port = service->service_port;
+		service->ends_trunk |= service->params.parallel > 1;
 		service_check(service, config->service_count - 1, *line);
 	}
 	loading->service = (struct agent_service){ 0 };
@@ -249,7 +280,7 @@ static int on_service_end(cfg_t *file, cfg_opt_t *option)
 struct option_tables {
 	cfg_opt_t gateway[4];
 	cfg_opt_t service[PARAMS_OPTIONS_MAX + 1];
-	cfg_opt_t file[5];
+	cfg_opt_t file[6];
 };
 
 static cfg_opt_t section_option(const char *name, cfg_opt_t *options,
@@ -272,16 +303,19 @@ static void option_tables_init(struct option_tables *tables)
 	tables->gateway[2] = (cfg_opt_t)CFG_STR_CB("key-file", NULL, CFGF_NODEFAULT, on_key_file);
 	tables->gateway[3] = end;
 	tables->service[0] = (cfg_opt_t)CFG_STR_CB("trunk", NULL, CFGF_NODEFAULT, on_trunk);
-	for (i = 0; params_keys[i] && i < PARAMS_OPTIONS_MAX - 1; i++)
-		tables->service[i + 1] = (cfg_opt_t)CFG_STR_CB(params_keys[i], NULL, CFGF_NODEFAULT,
+	tables->service[1] = (cfg_opt_t)CFG_STR_CB("end-trunk", NULL, CFGF_NODEFAULT, on_end_trunk);
+	for (i = 0; params_keys[i] && i < PARAMS_OPTIONS_MAX - 2; i++)
+		tables->service[i + 2] = (cfg_opt_t)CFG_STR_CB(params_keys[i], NULL, CFGF_NODEFAULT,
 							       on_parameter);
-	tables->service[i + 1] = end;
+	tables->service[i + 2] = end;
 	tables->file[0] = (cfg_opt_t)CFG_STR_CB("address", NULL, CFGF_NODEFAULT | CFGF_LIST,
 						on_address);
 	tables->file[1] = (cfg_opt_t)CFG_STR_CB("nexthop", NULL, CFGF_NODEFAULT, on_nexthop);
-	tables->file[2] = section_option("gateway", tables->gateway, on_gateway_end);
-	tables->file[3] = section_option("service", tables->service, on_service_end);
-	tables->file[4] = end;
+	tables->file[2] = (cfg_opt_t)CFG_STR_CB("drain-timeout", NULL, CFGF_NODEFAULT,
+						on_drain_timeout);
+	tables->file[3] = section_option("gateway", tables->gateway, on_gateway_end);
+	tables->file[4] = section_option("service", tables->service, on_service_end);
+	tables->file[5] = end;
 }
 
 /* What config_text_check() left for libconfuse to stop at. */
@@ -323,6 +357,39 @@ static void gateway_check(struct parts *parts, size_t index)
 	part->gateway.name = NULL;
 }
 
+/* The agent can take connections only where it is, and where nobody else does. */
+static void trunk_check(struct parts *parts, size_t index)
+{
+	const struct agent_config *config = parts->config;
+	const struct agent_service *service = &config->services[index];
+	int line = parts->service_lines[index];
+	const char *what = service->params.parallel > 1 ? "parallel" : "end-trunk";
+
+	if (config->nexthop)
+		config_error(parts->errors, line,
+			     "%s with nexthop, expected one of them: the trunk ports are those of "
+			     "hosts behind this one",
+			     what);
+	if (service->trunk_port == service->service_port)
+		config_error(parts->errors, line,
+			     "%s without trunk, expected trunk = a free port of this host, other "
+			     "than %u: the agent listens there and connects to the service",
+			     what, service->service_port);
+	if (service->params.source == SOURCE_CLIENT)
+		config_error(parts->errors, line,
+			     "%s with source = client, expected one of them: proxy-protocol = v2 "
+			     "also tells who the client is",
+			     what);
+	for (size_t i = 0; i < config->service_count; i++)
+		if (i != index && config->services[i].trunk_port == service->trunk_port) {
+			config_error(parts->errors, line,
+				     "trunk %u is also that of the service at line %d, expected "
+				     "another one: %s needs a port of its own",
+				     service->trunk_port, parts->service_lines[i], what);
+			break;
+		}
+}
+
 static void check(struct parts *parts)
 {
 	struct agent_config *config = parts->config;
@@ -333,6 +400,9 @@ static void check(struct parts *parts)
 	if (config->address_count == 0 && !parts->has_address && !parts->text.is_cut)
 		config_error(parts->errors, 1,
 			     "no address of this host, expected address = { \"ADDRESS\" }");
+	for (size_t i = 0; i < config->service_count; i++)
+		if (config->services[i].ends_trunk && config->services[i].service_port)
+			trunk_check(parts, i);
 	if (count == 0) {
 		if (!parts->text.is_cut)
 			config_error(parts->errors, 1,
@@ -381,6 +451,7 @@ static int load(struct parts *parts)
 	parts->config = calloc(1, sizeof(*parts->config));
 	if (!parts->config)
 		return -ENOMEM;
+	parts->config->drain_timeout_s = DRAIN_TIMEOUT_S;
 	result = config_text_read(&parts->text, parts->path);
 	if (result < 0)
 		return result;

@@ -27,6 +27,7 @@ struct agent_gateway {
 struct agent_service {
 	uint16_t service_port;
 	uint16_t trunk_port; /* the service port when the file says nothing */
+	bool ends_trunk; /* the agent takes the gateway's connections itself, at the trunk port */
 	struct wan_params params; /* checked */
 };
 
@@ -39,6 +40,7 @@ struct agent_config {
 	bool nexthop; /* the addresses are a router's: the services are those of the site behind it */
 	struct agent_service *services; /* owned */
 	size_t service_count;
+	uint32_t drain_timeout_s; /* seconds that flows of ended trunks have to end when it stops */
 };
 
 /* As gateway_config_load(): 0, or a negative errno after all mistakes were

@@ -49,7 +49,7 @@ static void want(struct entries *entries, const struct entry *wanted)
 		return;
 	}
 	entry->wanted = true;
-	if (entry->trunk_port == wanted->trunk_port &&
+	if (entry->trunk_port == wanted->trunk_port && entry->ends_trunk == wanted->ends_trunk &&
 	    memcmp(&entry->params, &wanted->params, sizeof(entry->params)) == 0 &&
 	    entry->state != ENTRY_WITHDRAW && entry->state != ENTRY_WITHDRAWING)
 		return;
@@ -65,6 +65,7 @@ static void want_all(struct entries *entries, const struct agent_config *config)
 			struct entry wanted = { .service_port = service->service_port,
 						.trunk_port = service->trunk_port,
 						.nexthop = config->nexthop,
+						.ends_trunk = service->ends_trunk,
 						.wanted = true,
 						.params = service->params };
 

@@ -29,6 +29,7 @@ struct entry {
 	uint16_t service_port;
 	uint16_t trunk_port;
 	bool nexthop;
+	bool ends_trunk;
 	bool wanted; /* by the configuration that is being applied */
 	enum entry_state state;
 	struct wan_params params;

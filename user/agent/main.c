@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <getopt.h>
+#include <linux/capability.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,11 +13,14 @@
 #include <systemd/sd-daemon.h>
 #include <systemd/sd-event.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "agent_config.h"
 #include "array.h"
 #include "log.h"
+#include "privileges.h"
 #include "session.h"
+#include "trunk_end.h"
 #include "trunk_tuning.h"
 
 /* How long withdrawing may take when the agent is to stop. */
@@ -51,7 +55,9 @@ struct agent {
 	struct session **sessions; /* owned, array_add() */
 	size_t session_count;
 	struct trunk_tuning tuning;
+	struct trunk_ends trunks;
 	bool stopping;
+	bool withdrawn; /* or given up withdrawing */
 };
 
 /* ---- sessions ---- */
@@ -62,10 +68,14 @@ static void on_idle(void *context)
 
 	if (!agent->stopping)
 		return;
-	for (size_t i = 0; i < agent->session_count; i++)
+	for (size_t i = 0; i < agent->session_count && !agent->withdrawn; i++)
 		if (agent->sessions[i] && !session_is_idle(agent->sessions[i]))
 			return;
-	sd_event_exit(agent->event, 0);
+	/* No gateway connects any more: what runs may end. */
+	agent->withdrawn = true;
+	trunk_ends_drain(&agent->trunks);
+	if (trunk_ends_are_idle(&agent->trunks))
+		sd_event_exit(agent->event, 0);
 }
 
 /* Takes the session of this gateway out of a list, or makes a new one. */
@@ -94,8 +104,15 @@ static int apply(struct agent *agent, const struct agent_config *config)
 {
 	struct session **old = agent->sessions, **session;
 	size_t old_count = agent->session_count;
+	char error[TRUNK_END_ERROR_MAX];
 	/* Before a gateway can hear of a service and connect to it. */
-	int result = trunk_tuning_apply(&agent->tuning, config);
+	int result = trunk_ends_apply(&agent->trunks, config, error);
+
+	if (result) {
+		log_error("%s", error);
+		return result;
+	}
+	result = trunk_tuning_apply(&agent->tuning, config);
 
 	agent->sessions = NULL;
 	agent->session_count = 0;
@@ -133,6 +150,7 @@ static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *inf
 {
 	struct agent *agent = context;
 	struct agent_config *config;
+	int result;
 
 	(void)source;
 	(void)info;
@@ -143,9 +161,15 @@ static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *inf
 			  agent->config_path);
 		return 0;
 	}
-	if (apply(agent, config)) {
-		log_error("out of memory");
+	result = apply(agent, config);
+	if (result) {
 		agent_config_free(config);
+		if (result != -ENOMEM) {
+			log_error("%s: not reloaded, the old configuration stays in force",
+				  agent->config_path);
+			return 0;
+		}
+		log_error("out of memory");
 		return sd_event_exit(agent->event, EXIT_FAILURE);
 	}
 	agent_config_free(agent->config);
@@ -161,7 +185,21 @@ static int on_withdraw_timeout(sd_event_source *source, uint64_t us, void *conte
 
 	(void)source;
 	(void)us;
+	if (agent->withdrawn)
+		return 0;
 	log_warning("a gateway does not answer: what is registered there ends with its lease");
+	agent->withdrawn = true;
+	on_idle(agent);
+	return 0;
+}
+
+static int on_drain_timeout(sd_event_source *source, uint64_t us, void *context)
+{
+	struct agent *agent = context;
+
+	(void)source;
+	(void)us;
+	log_notice("drain time is over, flows of ended trunks are reset");
 	return sd_event_exit(agent->event, 0);
 }
 
@@ -176,7 +214,10 @@ static int on_terminate(sd_event_source *source, const struct signalfd_siginfo *
 	agent->stopping = true;
 	sd_notify(0, "STOPPING=1");
 	if (sd_event_add_time_relative(agent->event, NULL, CLOCK_MONOTONIC, WITHDRAW_US, 0,
-				       on_withdraw_timeout, agent) < 0)
+				       on_withdraw_timeout, agent) < 0 ||
+	    sd_event_add_time_relative(agent->event, NULL, CLOCK_MONOTONIC,
+				       WITHDRAW_US + agent->config->drain_timeout_s * 1000000ULL, 0,
+				       on_drain_timeout, agent) < 0)
 		return sd_event_exit(agent->event, 0);
 	for (size_t i = 0; i < agent->session_count; i++)
 		session_want(agent->sessions[i], NULL);
@@ -193,6 +234,7 @@ static int add_signals(struct agent *agent)
 	sigaddset(&signals, SIGTERM);
 	sigaddset(&signals, SIGINT);
 	sigaddset(&signals, SIGHUP);
+	sigaddset(&signals, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &signals, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	result = sd_event_add_signal(agent->event, NULL, SIGTERM, on_terminate, agent);
@@ -205,6 +247,29 @@ static int add_signals(struct agent *agent)
 
 /* ---- the program ---- */
 
+/*
+ * What a reload, or a trunk's process that is started again, needs: programs and
+ * tables; limits of MPTCP, linkrate; low trunk ports; another user, and to stop
+ * what is one. Without root there is nothing to give up.
+ */
+static int give_up_privileges(void)
+{
+	static const int capabilities[] = { CAP_BPF,	   CAP_PERFMON,
+					    CAP_NET_ADMIN, CAP_NET_BIND_SERVICE,
+					    CAP_SETUID,	   CAP_SETGID,
+					    CAP_KILL };
+	char error[160];
+	int result;
+
+	if (geteuid() != 0)
+		return 0;
+	result = privileges_keep(capabilities, sizeof(capabilities) / sizeof(capabilities[0]),
+				 error, sizeof(error));
+	if (result)
+		log_error("%s", error);
+	return result;
+}
+
 static int run(struct agent *agent)
 {
 	int result = sd_event_default(&agent->event);
@@ -216,8 +281,13 @@ static int run(struct agent *agent)
 	if (result >= 0)
 		result = sd_event_add_time_relative(agent->event, NULL, CLOCK_MONOTONIC, KEEP_US, 0,
 						    on_keep, agent);
+	agent->trunks.event = agent->event;
+	agent->trunks.idle = on_idle;
+	agent->trunks.context = agent;
 	if (result >= 0)
 		result = apply(agent, agent->config);
+	if (result >= 0)
+		result = give_up_privileges();
 	if (result >= 0) {
 		sd_notify(0, "READY=1");
 		result = sd_event_loop(agent->event);
@@ -227,6 +297,7 @@ static int run(struct agent *agent)
 	for (size_t i = 0; i < agent->session_count; i++)
 		session_free(agent->sessions[i]);
 	free(agent->sessions);
+	trunk_ends_free(&agent->trunks);
 	trunk_tuning_free(&agent->tuning);
 	agent_config_free(agent->config);
 	sd_event_unref(agent->event);

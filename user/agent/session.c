@@ -59,6 +59,7 @@ struct session {
 	uint64_t renew_us; /* between renewals */
 	uint64_t renew_id; /* of the renewal that is under way; 0: none */
 	uint64_t last_id;
+	bool knows_trunk_end; /* the gateway has this feature */
 	unsigned under_way; /* requests not answered yet, the renewal not counted */
 	unsigned renewals; /* since refused registrations were tried last */
 	char why[WHY_MAX]; /* what the log was told last of why there is no connection */
@@ -141,6 +142,8 @@ static json_t *register_json(const struct entry *entry)
 
 	json_object_set_new(message, "trunk", json_integer(entry->trunk_port));
 	json_object_set_new(message, "nexthop", json_boolean(entry->nexthop));
+	if (entry->ends_trunk)
+		json_object_set_new(message, "ends_trunk", json_true());
 	json_object_set_new(message, "params", params_to_json(&entry->params));
 	return message;
 }
@@ -155,6 +158,16 @@ static int send_requests(struct session *session)
 		if (!entry)
 			return 0;
 		entry->id = ++session->last_id;
+		if (entry->ends_trunk && entry->state != ENTRY_WITHDRAW &&
+		    !session->knows_trunk_end) {
+			/* It would send the client's bytes where its own are expected. */
+			entries_asked(&session->entries, entry);
+			entries_answered(&session->entries, entry->id,
+					 "feature: this gateway is too old for trunks that the "
+					 "agent ends (parallel, end-trunk)",
+					 session->gateway.name);
+			continue;
+		}
 		result = tls_lines_put(&session->lines, entry->state == ENTRY_WITHDRAW
 								? service_json("withdraw", entry)
 								: register_json(entry));
@@ -200,6 +213,8 @@ static void greeted(struct session *session, const json_t *message)
 	session->phase = PHASE_SERVING;
 	session->renew_us = (uint64_t)lease_s * 1000000ULL / 3;
 	session->why[0] = '\0';
+	session->knows_trunk_end = protocol_has_feature(json_object_get(message, "features"),
+							FEATURE_TRUNK_END);
 	log_notice("gateway %s: connected as \"%s\" (version %.32s, lease %lld s)",
 		   session->gateway.name, session->gateway.identity, gateway ?: "?",
 		   (long long)lease_s);

@@ -137,5 +137,8 @@ int show_flow(const struct cli *cli, const json_t *result)
 	putchar('\n');
 	r = print_directions(cli, flow);
 	putchar('\n');
-	return r ? r : print_legs(cli, flow);
+	r = r ? r : print_legs(cli, flow);
+	if (json_is_true(json_object_get(json_object_get(flow, "wan"), "fallback")))
+		puts("\nparallel: one connection, as the remote or the path to it has no MPTCP");
+	return r;
 }

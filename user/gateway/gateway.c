@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "log.h"
+#include "mptcp.h"
 #include "privileges.h"
 #include "registry_params.h"
 #include "routing.h"
@@ -479,6 +480,7 @@ void gateway_free(struct gateway *gateway)
 		registrations_free(&gateway->registrations);
 	intercept_free(gateway->intercept);
 	tune_close(gateway->tune);
+	mptcp_give_back();
 	if (gateway->routing)
 		routing_remove();
 	if (gateway->empty_dir)

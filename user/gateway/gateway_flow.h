@@ -18,6 +18,8 @@ struct gateway_flow {
 	struct port_value port;
 	struct wan_params params;
 	struct syn_event *syn; /* owned */
+	bool asked; /* the agent that ends the trunk has been asked and has not answered yet */
+	bool one_connection; /* parallel was asked for and cannot be had */
 	unsigned reinjections; /* how often the held SYN went back in */
 };
 

@@ -8,21 +8,37 @@
 #include <sys/socket.h>
 
 #include "gateway_flow.h"
+#include "mptcp.h"
 
-static void describe_leg(const struct leg *leg, struct flow_leg *out)
+/* Connections of one leg share what they send; the rest is that of their sum. */
+static void add_connection(const struct tcp_info *info, struct flow_leg *out)
 {
-	struct tcp_info info = { 0 };
-	socklen_t length = sizeof(info);
-
-	if (leg->fd < 0 || getsockopt(leg->fd, IPPROTO_TCP, TCP_INFO, &info, &length) < 0)
-		return;
-	out->rtt_us = info.tcpi_rtt;
-	out->cwnd = info.tcpi_snd_cwnd;
-	out->retrans = info.tcpi_total_retrans;
-	out->subflows = 1;
+	/* The longest: it is what the stream waits for. */
+	if (info->tcpi_rtt > out->rtt_us)
+		out->rtt_us = info->tcpi_rtt;
+	out->cwnd += info->tcpi_snd_cwnd;
+	out->retrans += info->tcpi_total_retrans;
 	/* All ones mean "not paced". */
-	out->pacing_bps = info.tcpi_pacing_rate == UINT64_MAX ? 0 : info.tcpi_pacing_rate * 8;
-	out->delivery_bps = info.tcpi_delivery_rate * 8;
+	if (info->tcpi_pacing_rate != UINT64_MAX)
+		out->pacing_bps += info->tcpi_pacing_rate * 8;
+	out->delivery_bps += info->tcpi_delivery_rate * 8;
+	out->subflows++;
+}
+
+static void describe_leg(const struct leg *leg, bool is_mptcp, struct flow_leg *out)
+{
+	struct tcp_info infos[MPTCP_CONNECTIONS_MAX] = { 0 };
+	socklen_t length = sizeof(infos[0]);
+	int count = 0;
+
+	if (leg->fd < 0)
+		return;
+	if (is_mptcp)
+		count = mptcp_connections_info(leg->fd, infos, MPTCP_CONNECTIONS_MAX);
+	if (count <= 0 && getsockopt(leg->fd, IPPROTO_TCP, TCP_INFO, &infos[0], &length) == 0)
+		count = 1;
+	for (int i = 0; i < count; i++)
+		add_connection(&infos[i], out);
 	length = sizeof(out->cc);
 	if (getsockopt(leg->fd, IPPROTO_TCP, TCP_CONGESTION, out->cc, &length) < 0)
 		memset(out->cc, 0, sizeof(out->cc));
@@ -51,12 +67,13 @@ void gateway_flow_describe(const struct gateway_flow *flow, struct flow_record *
 	record->trunk_port = flow->port.trunk_port;
 	record->state = (__u8)core->state;
 	record->end = (__u8)core->end;
+	record->one_connection = flow->one_connection;
 	record->engine = FLOW_ENGINE_SPLICE;
 	record->params = flow->params;
 	record->age_ms = (core->relay->now_ns - core->since_ns) / 1000000;
 	record->idle_ms = (core->relay->now_ns - core->active_ns) / 1000000;
 	describe_direction(&core->up, &record->up);
 	describe_direction(&core->down, &record->down);
-	describe_leg(&core->client, &record->lan);
-	describe_leg(&core->remote, &record->wan);
+	describe_leg(&core->client, false, &record->lan);
+	describe_leg(&core->remote, flow->params.parallel > 1, &record->wan);
 }

@@ -15,6 +15,8 @@
 #include "gateway_flow.h"
 #include "half_open.h"
 #include "log.h"
+#include "mptcp.h"
+#include "parallel.h"
 #include "privileges.h"
 
 /* Well below RELAY_STALE_NS: a relay with nothing to do still shows it lives. */
@@ -116,11 +118,13 @@ static void channel_ready(struct watch *watch, uint32_t events)
 	}
 }
 
-/* Deadlines of what is not joined yet. */
+/* Deadlines of what is not joined yet, connections that what is joined lacks. */
 static void check(struct relay_flow *flow)
 {
 	if (flow->state == FLOW_CONNECTING || flow->state == FLOW_JOINING)
 		half_open_check(gateway_flow_of(flow));
+	else if (flow->state < FLOW_CLOSING)
+		parallel_complete(gateway_flow_of(flow));
 }
 
 static void progress(struct relay_flow *flow)
@@ -195,6 +199,7 @@ static void stop(struct gateway_relay *relay)
 	}
 	relay_free(&relay->core);
 	half_open_free(relay);
+	mptcp_manager_close(relay->manager);
 	ring_buffer__free(relay->ring);
 }
 

@@ -15,6 +15,7 @@
 #include "relay.h"
 #include "tables.h"
 
+struct mptcp_manager;
 struct ring_buffer;
 
 /* Memory that main and one relay share; outlives the relay. */
@@ -49,6 +50,7 @@ struct gateway_relay {
 	int packet_reinject; /* AF_PACKET sockets: marked to reach the listener, */
 	int packet_forward; /* marked to be forwarded, */
 	int packet_reply; /* and unmarked, to the client */
+	struct mptcp_manager *manager; /* parallel.c; NULL: not needed yet */
 	uint64_t next_flow;
 	bool letting_go; /* SYNs that are held for long are forwarded */
 	struct list half_open[HALF_OPEN_HASH_SIZE]; /* flows by tuple, until joined */

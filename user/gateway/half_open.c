@@ -14,8 +14,10 @@
 #include "address.h"
 #include "frame.h"
 #include "log.h"
+#include "parallel.h"
 #include "proxy_protocol.h"
 #include "splice_engine.h"
+#include "trunk_ask.h"
 #include "wan_leg.h"
 
 /* The kernel gives up a WAN connection by itself (tcp_syn_retries: 127 s by
@@ -155,11 +157,21 @@ static void tell_client(struct gateway_flow *flow, const struct wan_error *error
 		log_warning("answer to a held SYN not sent: %s", strerror(-length));
 }
 
+static bool is_trunk_ended(const struct gateway_flow *flow)
+{
+	return flow->port.flags & PORT_TRUNK_ENDED;
+}
+
 static void connect_failed(struct gateway_flow *flow)
 {
 	struct wan_error error;
 
 	wan_leg_error(flow->core.remote.fd, &error);
+	/* Of the agent's port: the service behind it may be there. */
+	if (is_trunk_ended(flow) && error.error != ETIMEDOUT) {
+		forward_instead(flow);
+		return;
+	}
 	switch (error.error) {
 	case ECONNREFUSED:
 	case ECONNRESET:
@@ -245,6 +257,7 @@ void half_open_syn(struct gateway_relay *relay, const struct syn_event *syn)
 		forward_instead(flow);
 		return;
 	}
+	flow->core.remote.mptcp = flow->params.parallel > 1;
 	fd = wan_leg_connect(&flow->tuple, flow->port.trunk_port, &flow->params,
 			     relay->setup.socket_map);
 	if (fd < 0 || leg_open(&flow->core.remote, fd) < 0) {
@@ -261,7 +274,7 @@ static void join(struct gateway_flow *flow)
 	size_t length;
 
 	half_open_leave(flow);
-	if (flow->params.proxy_protocol == PROXY_PROTOCOL_V2) {
+	if (flow->params.proxy_protocol == PROXY_PROTOCOL_V2 && !is_trunk_ended(flow)) {
 		length = proxy_protocol_v2(&flow->tuple, header);
 		/* The send buffer is empty, so all of it fits or the leg is dead. */
 		if (send(flow->core.remote.fd, header, length, MSG_NOSIGNAL) != (ssize_t)length) {
@@ -270,15 +283,15 @@ static void join(struct gateway_flow *flow)
 		}
 	}
 	relay_count(&gateway_relay_of(flow)->setup.shared->counters.joined, 1);
+	parallel_complete(flow);
 	splice_engine_join(&flow->core);
 }
 
 /* The remote accepted: now, and not before, the client may hear of it. */
-static void connected(struct gateway_flow *flow)
+static void accepted(struct gateway_flow *flow)
 {
 	int result;
 
-	wan_leg_connected(flow->core.remote.fd, &flow->params);
 	flow->core.state = FLOW_JOINING;
 	flow->core.deadline_ns = flow->core.relay->now_ns + JOIN_DEADLINE_NS;
 	if (flow->core.client.fd >= 0) {
@@ -295,6 +308,49 @@ static void connected(struct gateway_flow *flow)
 	}
 }
 
+/* The WAN leg is up; where an agent ends it, the application is still to be asked. */
+static void connected(struct gateway_flow *flow)
+{
+	wan_leg_connected(flow->core.remote.fd, &flow->params);
+	if (!is_trunk_ended(flow)) {
+		accepted(flow);
+		return;
+	}
+	flow->asked = true;
+	if (trunk_ask(flow->core.remote.fd, &flow->tuple))
+		forward_instead(flow);
+}
+
+/* The agent's answer. Whatever is wrong with the agent, the service itself may
+ * be there: the client then goes to it directly. */
+static void answered(struct gateway_flow *flow)
+{
+	const struct wan_error refused = { .error = ECONNREFUSED };
+	enum trunk_answer answer = TRUNK_FAILED;
+	int result = trunk_read_answer(flow->core.remote.fd, &answer);
+
+	if (result == -EAGAIN) {
+		flow->core.remote.readable = false;
+		return;
+	}
+	flow->asked = false;
+	switch (result ? TRUNK_FAILED : answer) {
+	case TRUNK_ACCEPTED:
+		accepted(flow);
+		break;
+	case TRUNK_REFUSED:
+		tell_client(flow, &refused);
+		flow_end(&flow->core, FLOW_END_REFUSED);
+		break;
+	case TRUNK_NO_ANSWER:
+		flow_end(&flow->core, FLOW_END_NO_ANSWER);
+		break;
+	default:
+		forward_instead(flow);
+		break;
+	}
+}
+
 void half_open_progress(struct gateway_flow *flow)
 {
 	if (flow->core.client.failed) {
@@ -308,7 +364,9 @@ void half_open_progress(struct gateway_flow *flow)
 			flow_end(&flow->core, FLOW_END_REMOTE_RESET);
 		return;
 	}
-	if (flow->core.state == FLOW_CONNECTING && flow->core.remote.writable)
+	if (flow->asked)
+		answered(flow);
+	else if (flow->core.state == FLOW_CONNECTING && flow->core.remote.writable)
 		connected(flow);
 }
 

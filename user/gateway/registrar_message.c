@@ -129,12 +129,16 @@ static int read_params(const json_t *object, struct agent_message *message)
 static int read_register(const json_t *object, struct agent_message *message)
 {
 	const json_t *nexthop = json_object_get(object, "nexthop");
+	const json_t *ends_trunk = json_object_get(object, "ends_trunk");
 	json_int_t trunk = message->request.service_port;
 	int result;
 
 	if (nexthop && !json_is_boolean(nexthop))
 		return misunderstood(message, "nexthop is neither true nor false");
 	message->request.nexthop = json_is_true(nexthop);
+	if (ends_trunk && !json_is_boolean(ends_trunk))
+		return misunderstood(message, "ends_trunk is neither true nor false");
+	message->request.ends_trunk = json_is_true(ends_trunk);
 	result = protocol_number(object, "trunk", 1, UINT16_MAX, &trunk);
 	if (result == -EINVAL)
 		return misunderstood(message, "trunk is no port number");

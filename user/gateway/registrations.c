@@ -178,7 +178,8 @@ static bool is_well_formed(const struct registrar_request *request)
 {
 	static const __u8 zero[sizeof(request->reserved)];
 
-	return request->nexthop <= 1 && memcmp(request->reserved, zero, sizeof(zero)) == 0 &&
+	return request->nexthop <= 1 && request->ends_trunk <= 1 &&
+	       memcmp(request->reserved, zero, sizeof(zero)) == 0 &&
 	       memchr(request->agent, '\0', sizeof(request->agent)) != NULL;
 }
 
@@ -252,6 +253,7 @@ static enum refusal enter(struct registrations *registrations, struct lease *lea
 			  const struct registrar_request *request, char *text)
 {
 	struct registration registration = { .nexthop = request->nexthop,
+					     .trunk_ended = request->ends_trunk,
 					     .service_port = request->service_port,
 					     .trunk_port = request->trunk_port,
 					     .params = request->params,

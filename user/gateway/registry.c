@@ -197,6 +197,8 @@ static uint32_t flags_of(const struct registration *registration)
 {
 	uint32_t flags = registration->params.connect == CONNECT_EARLY ? PORT_EARLY : 0;
 
+	if (registration->trunk_ended)
+		flags |= PORT_TRUNK_ENDED;
 	if (registration->lease && registration->lease->identity->full)
 		flags |= PORT_FULL;
 	return flags;

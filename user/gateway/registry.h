@@ -56,6 +56,7 @@ struct port_entry {
 struct registration {
 	uint8_t address[16];
 	bool nexthop;
+	bool trunk_ended; /* by the remote's agent: PORT_TRUNK_ENDED */
 	uint16_t service_port;
 	uint16_t trunk_port;
 	struct wan_params params;

@@ -12,6 +12,8 @@
 
 #include "address.h"
 #include "linkrate.h"
+#include "log.h"
+#include "mptcp.h"
 #include "wan_tuning.h"
 
 static int compare(const void *one, const void *other)
@@ -46,8 +48,8 @@ static int check_supported(const struct wan_params *params, char *error)
 {
 	const char *flow_control = wan_flow_control(params), *what = NULL;
 
-	if (params->parallel > 1)
-		what = "parallel greater than 1: not supported by this version";
+	if (params->parallel > 1 && !mptcp_is_available())
+		what = "parallel: this kernel has no MPTCP, or net.mptcp.enabled is 0";
 	else if (params->engine == ENGINE_KERNEL)
 		what = "engine = kernel: not supported by this version";
 	else if (params->skip_slow_start && tuning == TUNING_FAILED)
@@ -110,6 +112,11 @@ int params_table_get(struct params_table *table, const struct wan_params *params
 	result = check_supported(params, error);
 	if (result)
 		return result;
+	/* Of use from the next MPTCP socket on, and the relays are about to make one. */
+	if (params->parallel > 1)
+		result = mptcp_take_over();
+	if (result)
+		log_warning("net.mptcp.pm_type: %s: flows keep one connection", strerror(-result));
 	new = malloc(sizeof(*new));
 	if (!new || !tsearch(memcpy(new, &wanted, sizeof(*new)), &table->by_value, compare)) {
 		free(new);

@@ -36,13 +36,15 @@ static json_t *lan_json(const struct flow_leg *leg)
 			 cc_json(leg));
 }
 
-static json_t *wan_json(const struct flow_leg *leg)
+static json_t *wan_json(const struct flow_record *flow)
 {
+	const struct flow_leg *leg = &flow->wan;
 	json_t *json = lan_json(leg);
 
 	json_object_set_new(json, "pacing_bps", json_integer((json_int_t)leg->pacing_bps));
 	json_object_set_new(json, "delivery_bps", json_integer((json_int_t)leg->delivery_bps));
 	json_object_set_new(json, "subflows", json_integer((json_int_t)leg->subflows));
+	json_object_set_new(json, "fallback", json_boolean(flow->one_connection));
 	return json;
 }
 
@@ -65,7 +67,7 @@ static json_t *flow_json(const struct gateway *gateway, const struct flow_record
 			 flow_state_name(flow->state), "end", flow_end_name(flow->end), "engine",
 			 flow_engine_name(flow->engine), "age_s", (double)flow->age_ms / 1000, "up",
 			 direction_json(&flow->up), "down", direction_json(&flow->down), "lan",
-			 lan_json(&flow->lan), "wan", wan_json(&flow->wan));
+			 lan_json(&flow->lan), "wan", wan_json(flow));
 }
 
 /* Nor is it put into words before it is known to have an end. */

@@ -14,6 +14,7 @@
 
 #include "address.h"
 #include "log.h"
+#include "mptcp.h"
 #include "relay_flow.h"
 #include "socket_option.h"
 #include "time_wait.h"
@@ -41,13 +42,16 @@ static int set_qos(int fd, int family, const struct wan_params *params)
 	uint8_t tos = wan_tos(params), priority = wan_priority(params);
 	int result = 0;
 
-	if (bytes_per_second && setsockopt(fd, SOL_SOCKET, SO_MAX_PACING_RATE, &bytes_per_second,
-					   sizeof(bytes_per_second)) < 0)
+	/* What an MPTCP socket refuses here its connections get from tune.bpf.c. */
+	if (bytes_per_second &&
+	    setsockopt(fd, SOL_SOCKET, SO_MAX_PACING_RATE, &bytes_per_second,
+		       sizeof(bytes_per_second)) < 0 &&
+	    errno != EOPNOTSUPP)
 		return -errno;
 	if (tos && family == AF_INET)
-		result = socket_set_int(fd, IPPROTO_IP, IP_TOS, tos);
+		result = socket_try_int(fd, IPPROTO_IP, IP_TOS, tos);
 	else if (tos)
-		result = socket_set_int(fd, IPPROTO_IPV6, IPV6_TCLASS, tos);
+		result = socket_try_int(fd, IPPROTO_IPV6, IPV6_TCLASS, tos);
 	if (priority)
 		result = result ?: socket_set_int(fd, SOL_SOCKET, SO_PRIORITY, priority);
 	return result;
@@ -93,8 +97,8 @@ static int bind_to_client(int fd, int family, const struct half_open_key *tuple)
 static int set_error_queue(int fd, int family, int on)
 {
 	if (family == AF_INET)
-		return socket_set_int(fd, IPPROTO_IP, IP_RECVERR, on);
-	return socket_set_int(fd, IPPROTO_IPV6, IPV6_RECVERR, on);
+		return socket_try_int(fd, IPPROTO_IP, IP_RECVERR, on);
+	return socket_try_int(fd, IPPROTO_IPV6, IPV6_RECVERR, on);
 }
 
 static int configure(int fd, int family, const struct half_open_key *tuple,
@@ -143,7 +147,9 @@ int wan_leg_connect(const struct half_open_key *tuple, uint16_t trunk_port,
 	socklen_t length = endpoint_to_sockaddr(tuple->remote, trunk_port, &remote);
 	int fd, result;
 
-	fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	/* [982] MPTCP begins as one connection that offers to be joined by more. */
+	fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
+		    params->parallel > 1 ? IPPROTO_MPTCP : IPPROTO_TCP);
 	if (fd < 0)
 		return -errno;
 	result = configure(fd, family, tuple, params, socket_map);

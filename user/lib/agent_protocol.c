@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-const char *const protocol_features[] = { "nexthop", "params", NULL };
+const char *const protocol_features[] = { "nexthop", "params", FEATURE_TRUNK_END, NULL };
 
 static bool is_known_feature(const char *name)
 {
@@ -26,6 +26,17 @@ const char *protocol_unknown_feature(const json_t *list)
 			return name ?: "?";
 	}
 	return NULL;
+}
+
+bool protocol_has_feature(const json_t *list, const char *feature)
+{
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		const char *name = json_string_value(json_array_get(list, i));
+
+		if (name && strcmp(name, feature) == 0)
+			return true;
+	}
+	return false;
 }
 
 /* The parser recurses and allocates as it goes down: what is too deep is seen

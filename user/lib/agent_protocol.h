@@ -7,6 +7,7 @@
 #define SLUICE_AGENT_PROTOCOL_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #define PROTOCOL_VERSION 1
@@ -21,6 +22,12 @@
 
 /* Names that both sides may require or offer in their hello; NULL ends it. */
 extern const char *const protocol_features[];
+
+/* The agent takes the gateway's connections at the trunk port itself (trunk.h). */
+#define FEATURE_TRUNK_END "trunk-end"
+
+/* Whether a list of features, which may be NULL, has this one. */
+bool protocol_has_feature(const json_t *list, const char *feature);
 
 /* The first name in a list of features that is not known here, or NULL; list
  * may be NULL. */

@@ -13,6 +13,7 @@
 #include <strings.h>
 #include <sys/param.h>
 
+#include "mptcp.h"
 #include "nearest.h"
 #include "tuning.h"
 #include "units.h"
@@ -22,7 +23,6 @@
 #define RTT_MAX_US 60000000ULL
 #define IDLE_TIMEOUT_MAX_S (365ULL * 86400)
 #define KEEPALIVE_MAX_S 32767ULL /* the kernel's MAX_TCP_KEEPIDLE */
-#define PARALLEL_MAX 16
 
 enum parameter_kind {
 	KIND_WINDOW, /* __u64 bytes */
@@ -67,7 +67,7 @@ static const struct parameter parameters[] = {
 	{ FIELD(rate), KIND_RATE, NULL, RATE_EXPECTED },
 	{ FIELD(rtt_us), KIND_RTT, NULL, "a time above 0, up to 60s, such as \"80ms\"" },
 	{ FIELD(skip_slow_start), KIND_BOOLEAN, NULL, "true or false" },
-	{ FIELD(parallel), KIND_PARALLEL, NULL, "a number from 1 to 16" },
+	{ FIELD(parallel), KIND_PARALLEL, NULL, "a number from 1 to 8" },
 	{ FIELD(qos), KIND_CHOICE, CHOICES("ubr", "cbr", "vbr", "abr"), "ubr, cbr, vbr or abr" },
 	{ FIELD(peak), KIND_RATE, NULL, RATE_EXPECTED },
 	{ FIELD(sustained), KIND_RATE, NULL, RATE_EXPECTED },
@@ -200,7 +200,7 @@ static int value_parse(const struct parameter *parameter, const char *text, uint
 	case KIND_BOOLEAN:
 		return boolean_parse(text, value);
 	case KIND_PARALLEL:
-		return number_parse(text, 1, PARALLEL_MAX, value);
+		return number_parse(text, 1, MPTCP_CONNECTIONS_MAX, value);
 	case KIND_DSCP:
 		return dscp_parse(text, value);
 	case KIND_CHOICE:
@@ -350,6 +350,12 @@ int params_check(const struct wan_params *params, char *error)
 	    params->qos != QOS_VBR && params->qos != QOS_ABR) {
 		snprintf(error, PARAMS_ERROR_MAX,
 			 "flow-control = linkrate without rate, expected rate as well");
+		return -EINVAL;
+	}
+	if (params->parallel > 1 && params->source == SOURCE_CLIENT) {
+		snprintf(error, PARAMS_ERROR_MAX,
+			 "parallel with source = client, expected one of them: proxy-protocol = v2 "
+			 "also tells who the client is");
 		return -EINVAL;
 	}
 	return qos_check(params, error);

@@ -12,4 +12,13 @@ static inline int socket_set_int(int fd, int level, int option, int value)
 	return setsockopt(fd, level, option, &value, sizeof(value)) < 0 ? -errno : 0;
 }
 
+/* The same; an option that this kind of socket does not have is no error. MPTCP
+ * sockets lack some, the more the older the kernel. */
+static inline int socket_try_int(int fd, int level, int option, int value)
+{
+	int result = socket_set_int(fd, level, option, value);
+
+	return result == -EOPNOTSUPP ? 0 : result;
+}
+
 #endif

@@ -19,14 +19,14 @@ int leg_set_options(int fd, uint32_t keepalive_s)
 
 	if (setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)) < 0)
 		return -errno;
-	result = result ?: socket_set_int(fd, SOL_SOCKET, SO_OOBINLINE, 1);
-	result = result ?: socket_set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-	result = result ?: socket_set_int(fd, SOL_SOCKET, SO_KEEPALIVE, keepalive_s > 0);
+	result = result ?: socket_try_int(fd, SOL_SOCKET, SO_OOBINLINE, 1);
+	result = result ?: socket_try_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+	result = result ?: socket_try_int(fd, SOL_SOCKET, SO_KEEPALIVE, keepalive_s > 0);
 	if (keepalive_s == 0)
 		return result;
 	result = result
-			 ?: socket_set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE,
+			 ?: socket_try_int(fd, IPPROTO_TCP, TCP_KEEPIDLE,
 					   keepalive_s > 32767 ? 32767 : (int)keepalive_s);
-	result = result ?: socket_set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S);
-	return result ?: socket_set_int(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES);
+	result = result ?: socket_try_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S);
+	return result ?: socket_try_int(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES);
 }

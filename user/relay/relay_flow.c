@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "splice_engine.h"
@@ -61,8 +62,13 @@ int leg_open(struct leg *leg, int fd)
 /* All legs carry SO_LINGER {1,0}: whatever is not acknowledged yet makes this a
  * reset, and so does the death of this process. A leg that is done (see
  * splice_engine.c) has nothing left to reset. */
-static void leg_close(struct leg *leg)
+static void leg_close(struct leg *leg, enum flow_end end)
 {
+	static const struct linger none = { 0 };
+
+	/* TCP has nothing left to say by now. MPTCP still has connections to close. */
+	if (leg->mptcp && end == FLOW_END_CLOSED)
+		setsockopt(leg->fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
 	if (leg->fd >= 0)
 		close(leg->fd);
 	leg->fd = -1;
@@ -112,8 +118,8 @@ void flow_end(struct relay_flow *flow, enum flow_end end)
 
 	if (flow->state == FLOW_ENDED)
 		return;
-	leg_close(&flow->client);
-	leg_close(&flow->remote);
+	leg_close(&flow->client, end);
+	leg_close(&flow->remote, end);
 	direction_release(relay, &flow->up);
 	direction_release(relay, &flow->down);
 	flow->state = FLOW_ENDED;

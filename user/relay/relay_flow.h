@@ -20,6 +20,7 @@ struct leg {
 	bool readable; /* edge-triggered state: true until a read would block */
 	bool writable; /* true until a write would block */
 	bool urgent; /* splice(2) stops at urgent data; cleared once past it */
+	bool mptcp; /* with SO_LINGER its close would be a reset, however orderly */
 	bool failed; /* error or reset seen while the flow was not joined yet */
 };
 

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Keeps a WAN leg at the number of connections that were asked for [982]. */
+#ifndef SLUICE_PARALLEL_H
+#define SLUICE_PARALLEL_H
+
+#include "gateway_flow.h"
+
+/* Adds what is missing to a flow whose WAN leg is up, and notes in the flow when
+ * nothing ever will be. To be called when the leg has answered, and now and then. */
+void parallel_complete(struct gateway_flow *flow);
+
+#endif
