@@ -50,7 +50,7 @@ UNIT_OBJECTS := $(call objects,tests/unit)
 PACKET_OBJECTS := $(call objects,tests/packet)
 
 # A fuzzer is a function fuzz_NAME in tests/fuzz/NAME.c; the unit tests call it too.
-FUZZERS := line request
+FUZZERS := line request proxy
 FUZZ_OBJECTS := $(FUZZERS:%=$(BUILD)/obj/tests/fuzz/%.o)
 
 # Gateway and agent less their main(): what the tests link with.

@@ -155,12 +155,33 @@ static __always_inline __u64 current_rate(const struct linkrate *link)
 	return link->rate;
 }
 
+/*
+ * One connection of several that carry one stream (MPTCP) has a part of the rate:
+ * tune.bpf.c lowers its SO_MAX_PACING_RATE to that. Everything in struct
+ * linkrate is of the whole; these go from the whole to the part and back.
+ */
+static __always_inline __u64 part_of(const struct sock *sk, const struct linkrate *link,
+				     __u64 whole)
+{
+	__u64 bound = sk->sk_max_pacing_rate;
+
+	return bound < link->top ? whole * bound / link->top : whole;
+}
+
+static __always_inline __u64 whole_of(const struct sock *sk, const struct linkrate *link,
+				      __u64 part)
+{
+	__u64 bound = sk->sk_max_pacing_rate;
+
+	return bound < link->top && bound ? part * link->top / bound : part;
+}
+
 /* Window and pacing from the rate. The kernel paces payload; what the rate is
  * of are packets. */
 static __always_inline void apply(struct sock *sk, struct linkrate *link)
 {
 	struct tcp_sock *sock = tcp(sk);
-	__u64 rate = current_rate(link);
+	__u64 rate = part_of(sk, link, current_rate(link));
 	__u32 rtt = min_rtt(link), size = packet_size(sk);
 	__u64 window, cwnd;
 
@@ -260,7 +281,7 @@ static __always_inline void count_tokens(struct sock *sk, struct linkrate *link)
 	/* Time wraps around after 71 minutes, by then the bucket was full. */
 	tokens = link->tokens + link->sustained * (now_us - link->tokens_us) / 1000000;
 	spent = (__u64)sent * packet_size(sk) / segment_size(sock);
-	tokens -= spent;
+	tokens -= whole_of(sk, link, spent);
 	link->tokens = tokens < link->burst ? tokens : link->burst;
 	if (link->tokens <= 0)
 		link->bursting = 0;
@@ -314,7 +335,7 @@ static __always_inline void step_up(struct linkrate *link)
 
 static __always_inline void end_round(struct sock *sk, struct linkrate *link, __u64 round_us)
 {
-	__u64 through = delivery_rate(sk, link, round_us);
+	__u64 through = whole_of(sk, link, delivery_rate(sk, link, round_us));
 	__u8 bad = badness(tcp(sk), link);
 
 	if (bad) {

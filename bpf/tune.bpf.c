@@ -8,6 +8,7 @@
  */
 #include <linux/bpf.h>
 
+#include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
 
 #include "tuning.h"
@@ -49,11 +50,34 @@ struct {
 	__type(value, struct socket_tuning);
 } trunk_tunings SEC(".maps");
 
+/* The kernel's; nothing in it is looked at. */
+struct mptcp_sock {
+} __attribute__((preserve_access_index));
+
+/* The MPTCP socket that a TCP connection is part of, or NULL. */
+static __always_inline struct mptcp_sock *find_mptcp(struct bpf_sock_ops *ops)
+{
+	struct bpf_sock *sk = ops->sk;
+
+	/* A kernel without MPTCP lacks the helper as well. */
+	if (!sk || !bpf_core_type_exists(struct mptcp_sock))
+		return NULL;
+	return bpf_skc_to_mptcp_sock(sk);
+}
+
 static __always_inline struct socket_tuning *find_own(struct bpf_sock_ops *ops)
 {
 	struct bpf_sock *sk = ops->sk;
 
 	return sk ? bpf_sk_storage_get(&socket_tunings, sk, NULL, 0) : NULL;
+}
+
+/* What the owner of an MPTCP socket wants of its connections. */
+static __always_inline struct socket_tuning *find_mptcp_own(struct bpf_sock_ops *ops)
+{
+	struct mptcp_sock *mptcp = find_mptcp(ops);
+
+	return mptcp ? bpf_sk_storage_get(&socket_tunings, mptcp, NULL, 0) : NULL;
 }
 
 static __always_inline struct socket_tuning *find_trunk(struct bpf_sock_ops *ops)
@@ -81,15 +105,16 @@ static __always_inline __u32 segments(const struct bpf_sock_ops *ops, __u32 byte
 }
 
 /* [981] The connection is up and has sent nothing: the clamp comes first, as it
- * also sets the slow start threshold; it never cuts what may be sent at once. */
+ * also sets the slow start threshold; it never cuts what may be sent at once.
+ * The connection has one part of so many. */
 static __always_inline void open_window(struct bpf_sock_ops *ops,
-					const struct socket_tuning *tuning)
+					const struct socket_tuning *tuning, __u32 parts)
 {
 	if (!tuning->skip_slow_start)
 		return;
 	if (tuning->clamp)
-		set_int(ops, SOL_TCP, TCP_BPF_SNDCWND_CLAMP, segments(ops, tuning->clamp));
-	set_int(ops, SOL_TCP, TCP_BPF_IW, segments(ops, tuning->initial));
+		set_int(ops, SOL_TCP, TCP_BPF_SNDCWND_CLAMP, segments(ops, tuning->clamp / parts));
+	set_int(ops, SOL_TCP, TCP_BPF_IW, segments(ops, tuning->initial / parts));
 }
 
 static __always_inline void mark(struct bpf_sock_ops *ops, const struct socket_tuning *tuning)
@@ -103,26 +128,77 @@ static __always_inline void mark(struct bpf_sock_ops *ops, const struct socket_t
 		set_int(ops, SOL_SOCKET, SO_PRIORITY, (int)tuning->priority);
 }
 
-/* A socket that a trunk port accepted: the algorithm is last, as it begins with
- * what it finds, its own tuning included. */
-static __always_inline void tune_accepted(struct bpf_sock_ops *ops)
+static __always_inline void pace(struct bpf_sock_ops *ops, const struct socket_tuning *tuning,
+				 __u32 parts)
 {
-	struct socket_tuning *tuning = find_trunk(ops);
+	__u64 pacing = tuning->pacing / parts;
+
+	/* 32 bits here; all ones would mean no limit. */
+	if (tuning->pacing)
+		set_int(ops, SOL_SOCKET, SO_MAX_PACING_RATE,
+			(int)(pacing < 0xffffffff ? (__u32)pacing : 0xfffffffe));
+}
+
+/* ---- connections of MPTCP sockets [982] ---- */
+
+/* One more connection; returns how many there are now. */
+static __always_inline __u32 join(struct bpf_sock_ops *ops, struct socket_tuning *all)
+{
+	/* What it is to share may change with every other that comes or goes. */
+	bpf_sock_ops_cb_flags_set(ops, ops->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_RTT_CB_FLAG |
+					       BPF_SOCK_OPS_STATE_CB_FLAG);
+	__sync_fetch_and_add(&all->connections, 1);
+	return all->connections ?: 1;
+}
+
+static __always_inline void leave(struct bpf_sock_ops *ops)
+{
+	struct socket_tuning *own = find_own(ops), *all;
+
+	if (!own || !own->is_part || ops->args[1] != BPF_TCP_CLOSE)
+		return;
+	own->is_part = 0; /* another daemon's program comes next */
+	all = find_mptcp_own(ops);
+	if (all && all->connections > 1)
+		__sync_fetch_and_add(&all->connections, -1);
+}
+
+/* Once a round trip: the rate is for all connections together. */
+static __always_inline void share(struct bpf_sock_ops *ops)
+{
+	struct socket_tuning *own = find_own(ops), *all;
+
+	if (!own || !own->is_part)
+		return;
+	all = find_mptcp_own(ops);
+	pace(ops, own, all && all->connections ? all->connections : 1);
+}
+
+/* A connection whose process sets no options of it: one that a trunk port
+ * accepted, or one of an MPTCP socket. The algorithm is last, as it begins with
+ * what it finds, its own tuning included. */
+static __always_inline void tune_whole(struct bpf_sock_ops *ops, struct socket_tuning *tuning)
+{
+	struct mptcp_sock *mptcp = find_mptcp(ops);
+	struct socket_tuning *own, *all;
 	struct bpf_sock *sk = ops->sk;
-	__u32 pacing;
+	__u32 parts = 1;
 
 	if (!tuning || !sk)
 		return;
-	bpf_sk_storage_get(&socket_tunings, sk, tuning, BPF_SK_STORAGE_GET_F_CREATE);
+	own = bpf_sk_storage_get(&socket_tunings, sk, tuning, BPF_SK_STORAGE_GET_F_CREATE);
+	if (mptcp && own && !own->is_part) {
+		all = bpf_sk_storage_get(&socket_tunings, mptcp, tuning,
+					 BPF_SK_STORAGE_GET_F_CREATE);
+		own->is_part = 1;
+		if (all)
+			parts = join(ops, all);
+	}
 	if (tuning->buffer)
 		set_int(ops, SOL_SOCKET, SO_SNDBUF, (int)tuning->buffer);
 	mark(ops, tuning);
-	if (tuning->pacing) {
-		/* 32 bits here; all ones would mean no limit. */
-		pacing = tuning->pacing < 0xffffffff ? (__u32)tuning->pacing : 0xfffffffe;
-		set_int(ops, SOL_SOCKET, SO_MAX_PACING_RATE, (int)pacing);
-	}
-	open_window(ops, tuning);
+	pace(ops, tuning, parts);
+	open_window(ops, tuning, parts);
 	if (tuning->flow_control[0])
 		bpf_setsockopt(ops, SOL_TCP, TCP_CONGESTION, tuning->flow_control,
 			       sizeof(tuning->flow_control));
@@ -134,7 +210,7 @@ static __always_inline void tune_accepted(struct bpf_sock_ops *ops)
  * socket choose a window scale with which the link can be filled. */
 static __always_inline __u32 initial_window(struct bpf_sock_ops *ops)
 {
-	struct socket_tuning *tuning = find_own(ops) ?: find_trunk(ops);
+	struct socket_tuning *tuning = find_own(ops) ?: find_mptcp_own(ops) ?: find_trunk(ops);
 
 	return tuning && tuning->offer ? segments(ops, tuning->offer) : 0;
 }
@@ -154,11 +230,19 @@ int tune(struct bpf_sock_ops *ops)
 		break;
 	case BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB:
 		tuning = find_own(ops);
-		if (tuning)
-			open_window(ops, tuning);
+		if (!tuning)
+			tune_whole(ops, find_mptcp_own(ops));
+		else if (!tuning->is_part)
+			open_window(ops, tuning, 1);
 		break;
 	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
-		tune_accepted(ops);
+		tune_whole(ops, find_trunk(ops));
+		break;
+	case BPF_SOCK_OPS_RTT_CB:
+		share(ops);
+		break;
+	case BPF_SOCK_OPS_STATE_CB:
+		leave(ops);
 		break;
 	default:
 		break;

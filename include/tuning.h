@@ -34,6 +34,8 @@ struct socket_tuning {
 	__u32 offer; /* bytes of receive window offered from the start; 0: kernel's */
 	__u32 clamp; /* bytes in flight at most; 0: no bound */
 	char flow_control[SLUICE_CC_NAME_MAX]; /* of accepted sockets; "": the listener's */
+	__u32 connections; /* the program's own; of an MPTCP socket: those that share its rate */
+	__u32 is_part; /* the program's own; 1: the socket is one of them */
 };
 
 /* Key of trunk_tunings: a port of one network namespace. */
@@ -43,7 +45,7 @@ struct trunk_key {
 	__u32 reserved; /* zero, so that the key has no padding */
 };
 
-_Static_assert(sizeof(struct socket_tuning) == 88, "socket_tuning has no padding");
+_Static_assert(sizeof(struct socket_tuning) == 96, "socket_tuning has no padding");
 _Static_assert(sizeof(struct trunk_key) == 16, "trunk_key has no padding");
 
 #endif

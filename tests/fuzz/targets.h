@@ -16,6 +16,9 @@ void fuzz_line(const uint8_t *input, size_t size);
 /* A sequence of requests of a registrar that has been taken over, as main gets them. */
 void fuzz_request(const uint8_t *input, size_t size);
 
+/* A PROXY header of whoever connects to a trunk that the agent ends. */
+void fuzz_proxy(const uint8_t *input, size_t size);
+
 /* Services that fuzz_request() has seen registered: none where there can be no maps. */
 extern uint64_t fuzz_requests_granted;
 

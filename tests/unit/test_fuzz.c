@@ -133,3 +133,19 @@ Test(fuzz, requests_of_a_registrar)
 	if (geteuid() == 0)
 		cr_expect_gt(fuzz_requests_granted, SEQUENCES / 4);
 }
+
+Test(fuzz, proxy_header)
+{
+	static const uint8_t good[] = "\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c"
+				      "\x0a\x01\x00\x02\xcb\x00\x71\x09\x9c\x40\x01\xbb"
+				      "then the stream, which is not to be read";
+	uint8_t bytes[256];
+
+	for (int i = 0; i < LINES; i++) {
+		size_t size = sizeof(good);
+
+		memcpy(bytes, good, size);
+		size = mutate(bytes, size, sizeof(bytes));
+		fuzz_proxy(bytes, size);
+	}
+}

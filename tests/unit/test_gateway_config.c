@@ -386,7 +386,7 @@ Test(gateway_config_mistakes, ports)
 			"8: trunk is \"https\", expected a port from 1 to 65535\n"
 			"8: port \"http\" is no port number, expected 1 to 65535\n"
 			"9: rate is \"fast\", expected a rate above 0 such as \"500mbit\"\n"
-			"9: parallel is \"17\", expected a number from 1 to 16\n");
+			"9: parallel is \"17\", expected a number from 1 to 8\n");
 }
 
 /* ---- mistakes: the file as a whole ---- */

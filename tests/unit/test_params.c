@@ -58,7 +58,7 @@ Test(params, every_key_is_set_and_shown)
 	expect_set("skip-slow-start", "true", "true");
 	expect_set("skip-slow-start", "Yes", "true");
 	expect_set("skip-slow-start", "off", "false");
-	expect_set("parallel", "16", "16");
+	expect_set("parallel", "8", "8");
 	expect_set("qos", "vbr", "vbr");
 	expect_set("peak", "1gbit", "1gbit");
 	expect_set("sustained", "64000", "64kbit");
@@ -94,8 +94,8 @@ Test(params, wrong_values_are_refused_and_change_nothing)
 		       "rtt is \"61s\", expected a time above 0, up to 60s, such as \"80ms\"");
 	expect_refused("skip-slow-start", "maybe",
 		       "skip-slow-start is \"maybe\", expected true or false");
-	expect_refused("parallel", "0", "parallel is \"0\", expected a number from 1 to 16");
-	expect_refused("parallel", "17", "parallel is \"17\", expected a number from 1 to 16");
+	expect_refused("parallel", "0", "parallel is \"0\", expected a number from 1 to 8");
+	expect_refused("parallel", "9", "parallel is \"9\", expected a number from 1 to 8");
 	expect_refused("qos", "gold", "qos is \"gold\", expected ubr, cbr, vbr or abr");
 	expect_refused("dscp", "64",
 		       "dscp is \"64\", expected a number from 0 to 63 or a name such as "

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The PROXY protocol header, byte for byte. */
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <string.h>
 
 #include "address.h"
@@ -42,4 +43,45 @@ Test(proxy_protocol, header_is_as_specified)
 		cr_expect_arr_eq(header, cases[i].header, cases[i].length, "%s: bytes",
 				 cases[i].description);
 	}
+}
+
+Test(proxy_protocol, header_is_read_byte_by_byte_and_no_further)
+{
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const uint8_t *header = (const uint8_t *)cases[i].header;
+		struct half_open_key tuple, wanted = { .client_port = cases[i].client_port,
+						       .service_port = cases[i].service_port };
+		size_t length = 0;
+		int more;
+
+		cr_assert_eq(address_parse(cases[i].client, wanted.client), 0);
+		cr_assert_eq(address_parse(cases[i].remote, wanted.remote), 0);
+		while ((more = proxy_protocol_v2_parse(header, length, &tuple)) > 0) {
+			cr_assert_leq(length + (size_t)more, cases[i].length);
+			length++;
+		}
+		cr_expect_eq(more, 0, "%s", cases[i].description);
+		cr_expect_eq(length, cases[i].length, "%s", cases[i].description);
+		cr_expect_arr_eq(&tuple, &wanted, sizeof(tuple), "%s", cases[i].description);
+	}
+}
+
+Test(proxy_protocol, what_is_no_header_is_told)
+{
+	static const struct {
+		const char *description;
+		const char *header;
+	} wrong[] = {
+		{ "another signature", "GET / HTTP/1.1\r\n" },
+		{ "version 1", SIGNATURE "\x11\x11\x00\x0c" },
+		{ "command LOCAL", SIGNATURE "\x20\x11\x00\x0c" },
+		{ "UDP", SIGNATURE "\x21\x12\x00\x0c" },
+		{ "with a TLV", SIGNATURE "\x21\x11\x00\x0f" },
+		{ "too short for IPv6", SIGNATURE "\x21\x21\x00\x0c" },
+	};
+	struct half_open_key tuple;
+
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+		cr_expect_eq(proxy_protocol_v2_parse((const uint8_t *)wrong[i].header, 16, &tuple),
+			     -EPROTO, "%s", wrong[i].description);
 }

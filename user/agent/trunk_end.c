@@ -21,6 +21,7 @@
 #include "relay_flow.h"
 #include "socket_option.h"
 #include "trunk_relay.h"
+#include "wan_options.h"
 
 /* Longest queue of connections to be accepted; the kernel takes the smaller of
  * this and net.core.somaxconn. */
@@ -33,6 +34,7 @@ struct trunk_end {
 	struct trunk_ends *ends;
 	struct trunk_relay_setup setup; /* what points somewhere points into here */
 	uint16_t trunk_port;
+	struct wan_params params;
 	uint8_t (*addresses)[16]; /* owned */
 	int *listeners; /* owned; by address; -1: closed */
 	pid_t pid; /* 0: not running */
@@ -46,7 +48,16 @@ struct trunk_end {
 
 /* ---- listeners ---- */
 
-static int open_listener(const uint8_t address[16], uint16_t port, uint32_t keepalive_s)
+/* Accepted sockets inherit the parameters; MPTCP connections that join later would
+ * lose what was set on the first alone. */
+static int set_options(int fd, int family, const struct wan_params *params)
+{
+	int result = leg_set_options(fd, params->keepalive_s);
+
+	return result ?: wan_set_options(fd, family, params);
+}
+
+static int open_listener(const uint8_t address[16], uint16_t port, const struct wan_params *params)
 {
 	struct sockaddr_storage where;
 	socklen_t length = endpoint_to_sockaddr(address, port, &where);
@@ -56,7 +67,7 @@ static int open_listener(const uint8_t address[16], uint16_t port, uint32_t keep
 
 	if (fd < 0)
 		return -errno;
-	result = leg_set_options(fd, keepalive_s);
+	result = set_options(fd, where.ss_family, params);
 	result = result ?: socket_set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1);
 	if (!result &&
 	    (bind(fd, (struct sockaddr *)&where, length) < 0 || listen(fd, LISTEN_BACKLOG) < 0))
@@ -67,7 +78,23 @@ static int open_listener(const uint8_t address[16], uint16_t port, uint32_t keep
 	return result;
 }
 
-/* The listener that there is already, or -1. */
+/* The listener that there is already, with these parameters from now on; -ENOENT,
+ * or another negative errno. */
+static int take_listener(int known, const struct trunk_end *end, const uint8_t address[16])
+{
+	int fd = known >= 0 ? dup(known) : -1, result;
+
+	if (known < 0)
+		return -ENOENT;
+	if (fd < 0)
+		return -errno;
+	result = set_options(fd, address_is_ipv4(address) ? AF_INET : AF_INET6, &end->params);
+	if (!result)
+		return fd;
+	close(fd);
+	return result;
+}
+
 static int find_listener(const struct trunk_ends *ends, const uint8_t address[16], uint16_t port)
 {
 	for (size_t i = 0; i < ends->count; i++) {
@@ -85,16 +112,12 @@ static int find_listener(const struct trunk_ends *ends, const uint8_t address[16
 static int open_listeners(const struct trunk_ends *ends, struct trunk_end *end, char *error)
 {
 	for (size_t i = 0; i < end->setup.count; i++) {
-		int known = find_listener(ends, end->addresses[i], end->trunk_port), fd;
+		int known = find_listener(ends, end->addresses[i], end->trunk_port);
+		int fd = take_listener(known, end, end->addresses[i]);
 		char endpoint[ENDPOINT_TEXT_MAX];
 
-		if (known >= 0) {
-			fd = dup(known);
-			fd = fd < 0 ? -errno : fd;
-		} else {
-			fd = open_listener(end->addresses[i], end->trunk_port,
-					   end->setup.keepalive_s);
-		}
+		if (fd == -ENOENT)
+			fd = open_listener(end->addresses[i], end->trunk_port, &end->params);
 		if (fd >= 0) {
 			end->listeners[i] = fd;
 			continue;
@@ -262,6 +285,7 @@ static struct trunk_end *end_new(struct trunk_ends *ends, const struct agent_con
 	end->ends = ends;
 	end->channel = -1;
 	end->trunk_port = service->trunk_port;
+	end->params = service->params;
 	end->addresses = calloc(count, sizeof(*end->addresses));
 	end->listeners = calloc(count, sizeof(*end->listeners));
 	if (!end->addresses || !end->listeners) {
@@ -289,8 +313,7 @@ static bool is_same(const struct trunk_end *one, const struct trunk_end *other)
 	       memcmp(one->addresses, other->addresses,
 		      one->setup.count * sizeof(*one->addresses)) == 0 &&
 	       one->setup.service_port == other->setup.service_port &&
-	       one->setup.proxy_protocol == other->setup.proxy_protocol &&
-	       one->setup.keepalive_s == other->setup.keepalive_s;
+	       memcmp(&one->params, &other->params, sizeof(one->params)) == 0;
 }
 
 /* ---- all ---- */
@@ -303,8 +326,8 @@ static int allow_subflows(struct trunk_ends *ends, char *error)
 	if (ends->has_limit)
 		return 0;
 	result = result ?: mptcp_limit(ends->manager, &ends->limit_before);
-	if (!result && ends->limit_before < MPTCP_CONNECTIONS_MAX - 1) {
-		result = mptcp_set_limit(ends->manager, MPTCP_CONNECTIONS_MAX - 1);
+	if (!result && ends->limit_before < MPTCP_SUBFLOWS_MAX) {
+		result = mptcp_set_limit(ends->manager, MPTCP_SUBFLOWS_MAX);
 		ends->has_limit = !result;
 	}
 	if (result)

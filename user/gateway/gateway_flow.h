@@ -19,6 +19,7 @@ struct gateway_flow {
 	struct wan_params params;
 	struct syn_event *syn; /* owned */
 	bool asked; /* the agent that ends the trunk has been asked and has not answered yet */
+	uint8_t additions; /* rounds in which connections were added to no avail */
 	bool one_connection; /* parallel was asked for and cannot be had */
 	unsigned reinjections; /* how often the held SYN went back in */
 };

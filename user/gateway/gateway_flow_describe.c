@@ -27,14 +27,14 @@ static void add_connection(const struct tcp_info *info, struct flow_leg *out)
 
 static void describe_leg(const struct leg *leg, bool is_mptcp, struct flow_leg *out)
 {
-	struct tcp_info infos[MPTCP_CONNECTIONS_MAX] = { 0 };
+	struct tcp_info infos[MPTCP_SUBFLOWS_MAX + 1] = { 0 };
 	socklen_t length = sizeof(infos[0]);
 	int count = 0;
 
 	if (leg->fd < 0)
 		return;
 	if (is_mptcp)
-		count = mptcp_connections_info(leg->fd, infos, MPTCP_CONNECTIONS_MAX);
+		count = mptcp_connections_info(leg->fd, infos, MPTCP_SUBFLOWS_MAX + 1);
 	if (count <= 0 && getsockopt(leg->fd, IPPROTO_TCP, TCP_INFO, &infos[0], &length) == 0)
 		count = 1;
 	for (int i = 0; i < count; i++)

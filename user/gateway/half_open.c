@@ -132,6 +132,9 @@ static void forward_instead(struct gateway_flow *flow)
 {
 	int result = 0;
 
+	/* First, or the client's answer to the remote, which may be here before the
+	 * next line, would be taken for one to us. */
+	half_open_leave(flow);
 	if (flow->syn->held && !flow->reinjections)
 		result = send_syn(gateway_relay_of(flow)->packet_forward, flow);
 	if (result)

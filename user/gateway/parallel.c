@@ -8,6 +8,9 @@
 #include "log.h"
 #include "mptcp.h"
 
+/* So often in a row, a second apart; a remote that takes fewer has said so by then. */
+#define ADDITIONS_MAX 5
+
 /* The kernel's path manager, opened by the first flow that needs it. */
 static struct mptcp_manager *open_manager(struct gateway_relay *relay)
 {
@@ -35,9 +38,15 @@ void parallel_complete(struct gateway_flow *flow)
 		flow->one_connection = true;
 		return;
 	}
+	if (state.connections >= flow->params.parallel)
+		flow->additions = 0;
+	if (state.connections >= flow->params.parallel || flow->additions >= ADDITIONS_MAX)
+		return;
 	for (unsigned i = state.connections; i < flow->params.parallel && !result; i++)
 		result = mptcp_add_connection(manager, fd, state.token);
 	/* Until the remote has acknowledged a byte, no other can join. */
+	if (result != -ENOTCONN)
+		flow->additions++;
 	if (result && result != -ENOTCONN)
 		log_debug("flow %llu: connection not added: %s", (unsigned long long)flow->id,
 			  strerror(-result));

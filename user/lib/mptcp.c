@@ -15,6 +15,9 @@
 #define SOL_MPTCP 284
 #endif
 
+/* A state of TCP_INFO; netinet/tcp.h has it, which cannot be had beside linux/tcp.h. */
+#define TCP_CLOSE 7
+
 /* 0: the kernel's path manager, 1: that of the sockets' owners. */
 #define PM_TYPE "/proc/sys/net/mptcp/pm_type"
 #define PM_TYPE_KERNEL 0
@@ -75,38 +78,42 @@ void mptcp_give_back(void)
 	taken = NOT_TAKEN;
 }
 
-void mptcp_read(int fd, struct mptcp_state *state)
-{
-	struct mptcp_info info = { 0 };
-	socklen_t length = sizeof(info);
-
-	*state = (struct mptcp_state){ .fallen_back = true, .connections = 1 };
-	if (getsockopt(fd, SOL_MPTCP, MPTCP_INFO, &info, &length) < 0)
-		return;
-	state->fallen_back = info.mptcpi_flags & MPTCP_INFO_FLAG_FALLBACK;
-	state->connections = 1U + info.mptcpi_subflows;
-	state->token = info.mptcpi_token;
-}
-
 int mptcp_connections_info(int fd, struct tcp_info *infos, unsigned max)
 {
 	struct {
 		struct mptcp_subflow_data head;
-		struct tcp_info infos[MPTCP_CONNECTIONS_MAX];
+		struct tcp_info infos[MPTCP_SUBFLOWS_MAX + 1];
 	} answer = { .head = { .size_subflow_data = sizeof(answer.head),
 			       .size_user = sizeof(struct tcp_info) } };
 	socklen_t length = sizeof(answer);
-	unsigned count;
+	unsigned count = 0;
 
 	_Static_assert(offsetof(typeof(answer), infos) == sizeof(struct mptcp_subflow_data),
 		       "elements follow the head");
 	if (getsockopt(fd, SOL_MPTCP, MPTCP_TCPINFO, &answer, &length) < 0)
 		return -errno;
-	count = answer.head.num_subflows;
-	if (count > MPTCP_CONNECTIONS_MAX)
-		count = MPTCP_CONNECTIONS_MAX;
-	if (count > max)
-		count = max;
-	memcpy(infos, answer.infos, count * sizeof(*infos));
+	if (answer.head.num_subflows > MPTCP_SUBFLOWS_MAX + 1)
+		answer.head.num_subflows = MPTCP_SUBFLOWS_MAX + 1;
+	/* The first stays in the list when it is gone. */
+	for (unsigned i = 0; i < answer.head.num_subflows && count < max; i++)
+		if (answer.infos[i].tcpi_state != TCP_CLOSE)
+			infos[count++] = answer.infos[i];
 	return (int)count;
+}
+
+void mptcp_read(int fd, struct mptcp_state *state)
+{
+	struct mptcp_info info = { 0 };
+	struct tcp_info infos[MPTCP_SUBFLOWS_MAX + 1];
+	socklen_t length = sizeof(info);
+	int count;
+
+	*state = (struct mptcp_state){ .fallen_back = true, .connections = 1 };
+	if (getsockopt(fd, SOL_MPTCP, MPTCP_INFO, &info, &length) < 0)
+		return;
+	state->fallen_back = info.mptcpi_flags & MPTCP_INFO_FLAG_FALLBACK;
+	state->token = info.mptcpi_token;
+	count = mptcp_connections_info(fd, infos, MPTCP_SUBFLOWS_MAX + 1);
+	if (count >= 0)
+		state->connections = (unsigned)count;
 }

@@ -12,9 +12,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Connections of one flow at most: the kernel's path manager at the other end
- * takes no more than eight subflows, and one address has seven at hand. */
+/* Connections of one flow at most. The kernel's path manager at the other end takes
+ * eight besides the first, so one is left to stand in for a first that was lost. */
 #define MPTCP_CONNECTIONS_MAX 8
+#define MPTCP_SUBFLOWS_MAX 8
 
 /* Whether this network namespace lets MPTCP sockets be made. */
 bool mptcp_is_available(void);
@@ -30,7 +31,7 @@ void mptcp_give_back(void);
 /* What the kernel says of one socket. */
 struct mptcp_state {
 	bool fallen_back; /* plain TCP, now and for good: the peer or the path has no MPTCP */
-	unsigned connections; /* TCP connections that carry it now, the first included */
+	unsigned connections; /* TCP connections that carry it or are coming up, the first included */
 	uint32_t token; /* names it in the path manager */
 };
 

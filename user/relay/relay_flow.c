@@ -45,10 +45,13 @@ static void leg_ready(struct watch *watch, uint32_t events)
 		leg->urgent = true;
 	if (events & EPOLLERR)
 		leg->failed = true;
-	if (flow->state == FLOW_CONNECTING || flow->state == FLOW_JOINING)
+	if (flow->state == FLOW_CONNECTING || flow->state == FLOW_JOINING) {
+		/* All that MPTCP says of a connection that was refused. */
+		leg->failed |= (events & EPOLLHUP) != 0;
 		flow->relay->front->progress(flow);
-	else
+	} else {
 		splice_engine_run(flow);
+	}
 }
 
 int leg_open(struct leg *leg, int fd)
