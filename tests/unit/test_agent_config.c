@@ -44,9 +44,10 @@ Test(agent_config, every_key_is_read)
 		GATEWAY "gateway gw2 { address = \"[2001:db8::1]:7471\" identity = other "
 			"key-file = good.key }\n"
 			"address = { 203.0.113.7, \"2001:db8::7\" }\n"
-			"nexthop = true\n"
+			"drain-timeout = 5s\n"
 			"service 80 { trunk = 8080 }\n"
-			"service 443 { parallel = 4 rate = 500mbit rtt = 80ms }\n");
+			"service 443 { trunk = 10443 parallel = 4 rate = 500mbit rtt = 80ms }\n"
+			"service 22 { trunk = 10022 end-trunk = true }\n");
 
 	cr_expect_eq(config->gateway_count, 2);
 	cr_expect_str_eq(config->gateways[0].name, "gw1");
@@ -54,14 +55,20 @@ Test(agent_config, every_key_is_read)
 	cr_expect_eq(config->gateways[1].port, 7471);
 	cr_expect_eq(config->keys[1][1], 0x11);
 	cr_expect_eq(config->address_count, 2);
-	cr_expect(config->nexthop);
-	cr_expect_eq(config->service_count, 2);
+	cr_expect_not(config->nexthop);
+	cr_expect_eq(config->drain_timeout_s, 5);
+	cr_expect_eq(config->service_count, 3);
+	cr_expect_not(config->services[0].ends_trunk);
+	cr_expect(config->services[1].ends_trunk);
+	cr_expect(config->services[2].ends_trunk);
 	cr_expect_eq(config->services[0].trunk_port, 8080);
 	cr_expect_eq(config->services[0].params.parallel, 1);
-	cr_expect_eq(config->services[1].trunk_port, 443);
+	cr_expect_eq(config->services[1].trunk_port, 10443);
 	cr_expect_eq(config->services[1].params.parallel, 4);
 	agent_config_free(config);
-	agent_config_free(load_good(GATEWAY ADDRESS)); /* services may come by a reload */
+	config = load_good(GATEWAY ADDRESS "nexthop = true\n"); /* services may come by a reload */
+	cr_expect(config->nexthop);
+	agent_config_free(config);
 }
 
 Test(agent_config, every_mistake_is_told)

@@ -137,7 +137,7 @@ Test(gateway_config, every_key_of_a_port_is_read)
 		LAN "wan = { wan0 }\n"
 		    "proxy 10.0.0.1 { port 80 {\n"
 		    "  trunk = 8080 window = \"16MiB\" rate = \"500mbit\" rtt = 80ms\n"
-		    "  skip-slow-start = true parallel = 4 qos = vbr peak = 1gbit\n"
+		    "  skip-slow-start = true parallel = 1 qos = vbr peak = 1gbit\n"
 		    "  sustained = 100mbit minimum = 1mbit dscp = ef flow-control = bbr\n"
 		    "  connect = early source = client proxy-protocol = v2\n"
 		    "  engine = kernel idle-timeout = 0 keepalive = 30s } }\n");
@@ -150,7 +150,7 @@ Test(gateway_config, every_key_of_a_port_is_read)
 		.rtt_us = 80000,
 		.keepalive_s = 30,
 		.skip_slow_start = 1,
-		.parallel = 4,
+		.parallel = 1,
 		.qos = QOS_VBR,
 		.dscp = 46,
 		.connect = CONNECT_EARLY,
