@@ -52,7 +52,8 @@ def probe(build):
         "congestion control bbr": congestion_control("bbr"),
         "qdisc netem": in_namespace("tc qdisc add dev lo root netem delay 1ms"),
         "qdisc fq": in_namespace("tc qdisc add dev lo root fq"),
-        "VLAN devices": in_namespace("ip link add type veth\nip link add link veth0 type vlan id 5"),
+        "VLAN devices": in_namespace(
+            "ip link add type veth\nip link add link veth0 type vlan id 5"),
         "nftables TPROXY": in_namespace(
             "nft add table ip t\nnft add chain ip t c '{ type filter hook prerouting "
             "priority mangle; }'\nnft add rule ip t c tcp dport 1 tproxy to :1"),

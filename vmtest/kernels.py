@@ -28,7 +28,11 @@ FETCH_SECONDS = 900
 
 
 class Unavailable(Exception):
-    """A kernel or program that cannot be had; says why."""
+    """A kernel or program that cannot be had here and now; says why."""
+
+
+class Mistake(Exception):
+    """What was asked for cannot be; says what can."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +152,7 @@ def debian_kernel(archive, name):
     offered = archive.versions(META)
     version = next((version for version in offered if wanted(version, name)), None)
     if not version:
-        raise Unavailable(f"Debian offers no kernel {name} now, but {', '.join(offered)}")
+        raise Mistake(f"Debian offers no kernel {name} now, but {', '.join(offered)}")
     image = next((one for one in offered[version] if re.match(r"linux-image-\d", one)), None)
     if not image:
         raise Unavailable(f"{META} {version} names no kernel")
@@ -197,8 +201,8 @@ def own_kernel(image, modules=None):
         if os.path.exists(os.path.join(place, "modules.dep")):
             return Kernel(release, image, release, image, os.path.realpath(place))
     if modules:
-        raise Unavailable(f"{modules}: no modules.dep in it: run depmod, "
-                          f"or name the folder lib/modules/{release}")
+        raise Mistake(f"{modules}: no modules.dep in it: run depmod, "
+                      f"or name the folder lib/modules/{release}")
     return Kernel(release, image, release, image, None)
 
 
@@ -208,8 +212,8 @@ def release_of(image):
         with open(image, "rb") as file:
             start = file.read(1 << 16)
     except OSError as error:
-        raise Unavailable(f"{image}: {error.strerror}") from error
+        raise Mistake(f"{image}: {error.strerror}") from error
     if start[0x202:0x206] != b"HdrS":
-        raise Unavailable(f"{image}: not a kernel image for x86 (bzImage)")
+        raise Mistake(f"{image}: not a kernel image for x86 (bzImage)")
     at = int.from_bytes(start[0x20e:0x210], "little") + 0x200
     return start[at:at + 128].split(b"\0")[0].decode("ascii", "replace").split()[0]

@@ -68,9 +68,9 @@ def unpacked_module(path):
     return content
 
 
-def write_initramfs(kernel, results, work):
+def write_initramfs(kernel, results):
     """A cpio archive of busybox, init, and what init reads. Returns its path."""
-    root = os.path.join(work, "initramfs")
+    root = os.path.join(results, "initramfs")
     shutil.rmtree(root, ignore_errors=True)
     for folder in "bin", "modules":
         os.makedirs(os.path.join(root, folder))
@@ -87,7 +87,7 @@ def write_initramfs(kernel, results, work):
     for name, lines in ("modules/order", order), ("guest", [GUEST]), ("results", [results]):
         with open(os.path.join(root, name), "w", encoding="utf-8") as out:
             out.writelines(line + "\n" for line in lines)
-    archive = os.path.join(work, "initramfs.cpio")
+    archive = os.path.join(results, "initramfs.cpio")
     names = [os.path.relpath(os.path.join(folder, name), root)
              for folder, folders, files in os.walk(root) for name in folders + files]
     with open(archive, "wb") as out:
@@ -99,7 +99,7 @@ def write_initramfs(kernel, results, work):
 
 # ---- the commands ----
 
-def qemu_command(kernel, results, work):
+def qemu_command(kernel, results):
     def share(path, tag, *options):
         return ("-virtfs", ",".join(("local", f"path={path.replace(',', ',,')}",
                                      f"mount_tag={tag}", "security_model=none",
@@ -107,8 +107,8 @@ def qemu_command(kernel, results, work):
     return ["qemu-system-x86_64", *accelerator(), "-m", MEMORY, "-smp", PROCESSORS,
             "-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio",
             "-no-reboot", "-kernel", kernel.image,
-            "-initrd", write_initramfs(kernel, results, work),
-            "-append", "console=ttyS0 quiet loglevel=4 panic=-1 oops=panic nokaslr",
+            "-initrd", write_initramfs(kernel, results),
+            "-append", "console=ttyS0 quiet loglevel=4 panic=-1 oops=panic",
             *share("/", "host", "readonly=on"), *share(results, "vmtest-results")]
 
 

@@ -5,6 +5,8 @@ import json
 import os
 from dataclasses import dataclass, field
 
+NOTHING_RUN = 77  # exit status, as automake has it
+
 HEADER = """# Kernels
 
 What Linux kernels of distributions offer, what sluice does where something is
@@ -17,21 +19,19 @@ boots each in a virtual machine ([testing.md](testing.md)); not to be edited.
 class Outcome:
     """What came of one kernel. The lists hold "step test: reason"."""
 
-    kernel: object
-    how: str = ""  # by what the machine was run
-    error: str | None = None  # why there is no result, or none of all
-    unavailable: bool = False  # it could not be had: skipped, not failed
-    features: dict = field(default_factory=dict)
+    name: str  # as it was asked for
+    how: str  # by what the machine was run
+    kernel: object = None  # None: there is none
+    features: dict = field(default_factory=dict)  # empty: it did not come up
     ways: dict = field(default_factory=dict)  # what the tests saw sluice do: {what: how}
     passed: int = 0
     failed: list = field(default_factory=list)
     skipped: list = field(default_factory=list)
     seconds: int = 0
-    wan: dict | None = None
+    wan: dict | None = None  # what wan_transfer wrote
 
-    def counts(self):
-        return len(self.failed), f"{self.passed} passed, {len(self.failed)} failed, " \
-                                 f"{len(self.skipped)} skipped"
+    def __str__(self):
+        return f"{self.name} ({self.kernel.origin})" if self.kernel else self.name
 
 
 def read(path):
@@ -49,7 +49,6 @@ def collect(outcome, results, steps):
     for step in steps:
         name, folder = step["name"], os.path.join(results, step["folder"])
         came = done.get(name)
-        outcome.seconds += came["seconds"] if came else 0
         if name == "wan":
             collect_wan(outcome, came, read(os.path.join(folder, "wan.json")))
             continue
@@ -136,26 +135,30 @@ def document(outcomes):
     return "".join(parts)
 
 
+def tell_one(one):
+    print(f"=== {one}, {one.how}, {one.seconds} s")
+    if one.features:
+        print("has: " + ", ".join(name for name, there in one.features.items() if there))
+        print("has not: " + (", ".join(name for name, there in one.features.items() if not there)
+                             or "nothing of the list"))
+    for what, how in one.ways.items():
+        print(f"{what}: {how}")
+    for _, what, netem, wanem, ratio in wan_rows([one]):
+        print(f"{what}: {netem} s over netem, {wanem} s over wanem, {ratio} x")
+    for line in one.skipped:
+        print(f"skipped: {one.name}: {line}")
+    for line in one.failed:
+        print(f"FAILED: {one.name}: {line}")
+
+
 def tell(outcomes):
-    """Says what came of each, and in the last line of all."""
-    passed = failed = skipped = 0
+    """Says what came of each, and in the last line of all. Returns the exit status."""
     for one in outcomes:
-        print(f"=== {one.kernel.release or one.kernel.name} ({one.kernel.origin}), {one.how}")
-        if one.features:
-            print("has: " + ", ".join(name for name, there in one.features.items() if there))
-            print("has not: " + (", ".join(name for name, there in one.features.items()
-                                           if not there) or "nothing of the list"))
-        for what, how in one.ways.items():
-            print(f"{what}: {how}")
-        for kernel, what, netem, wanem, ratio in wan_rows([one]):
-            print(f"{what}: {netem} s over netem, {wanem} s over wanem, {ratio} x")
-        for line in one.skipped:
-            print(f"skipped: {one.kernel.name}: {line}")
-        for line in one.failed:
-            print(f"FAILED: {one.kernel.name}: {line}")
-        print(f"{one.kernel.name}: {one.counts()[1]}, {one.seconds} s")
-        passed += one.passed
-        failed += len(one.failed)
-        skipped += len(one.skipped)
+        tell_one(one)
+    passed = sum(one.passed for one in outcomes)
+    failed = sum(len(one.failed) for one in outcomes)
+    skipped = sum(len(one.skipped) for one in outcomes)
     print(f"{passed} passed, {failed} failed, {skipped} skipped")
-    return failed == 0 and passed > 0
+    if failed:
+        return 1
+    return 0 if passed else NOTHING_RUN

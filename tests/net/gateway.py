@@ -156,7 +156,7 @@ class Gateway:
         self.namespace.run("ip", version, "route", "flush", "table", ROUTING_TABLE, check=False)
 
     def _drop_linkrate(self):
-        """Before 6.4 it outlives daemons that are killed; it may only be another's if it was there."""
+        """Before 6.4 it outlives a killed daemon; what was there before is another's."""
         if not new_kernel(6, 4) and not self.linkrate_before and linkrate_known():
             run("bpftool", "struct_ops", "unregister", "name", "linkrate", check=False)
 
