@@ -120,7 +120,7 @@ BPF_CFLAGS := -target bpf -mcpu=v3 -g -O2 -std=gnu17 $(WARNINGS) -Wno-unused-par
 
 # --- What people call --------------------------------------------------------
 
-.PHONY: all tests test fuzz demo packages install format check-format clean help
+.PHONY: all tests test vmtest fuzz demo packages install format check-format clean help
 
 all: $(PROGRAMS) $(SKELETONS) $(BUILD)/libsluice.a $(BUILD)/libgateway.a
 
@@ -132,6 +132,22 @@ test:
 	@tests/install-packages
 	@$(MAKE) --no-print-directory $(jobs) tests
 	@SLUICE_BUILD=$(BUILD) tests/run
+
+# Which kernels boot (6.1 6.12 newest), or an image of your own and its modules; which
+# tests run in them (vmtest/run --help); by QEMU alone or virtme-ng (qemu, vng).
+KERNELS ?=
+KERNEL ?=
+MODULES ?=
+TESTS ?=
+MACHINE ?= qemu
+
+vmtest:
+	@tests/install-packages build tests vmtest
+	@vmtest/as-owner $(MAKE) --no-print-directory $(jobs) BUILD=$(BUILD) tests
+	@vmtest/as-owner vmtest/run --build=$(BUILD) --machine=$(MACHINE) \
+		--kernels='$(KERNELS)' --tests='$(TESTS)' $(if $(KERNEL),--kernel='$(KERNEL)') \
+		$(if $(MODULES),--modules='$(MODULES)') \
+		$(if $(KERNELS)$(KERNEL)$(TESTS),,--docs)
 
 # Seconds that each fuzzer runs.
 FUZZ_SECONDS ?= 60
@@ -173,6 +189,8 @@ clean:
 help:
 	@echo 'make                 build into $(BUILD)/bin'
 	@echo 'sudo make test       install what is missing, build, run every test'
+	@echo 'sudo make vmtest     the tests on other kernels: KERNELS="6.1 newest" TESTS=net/close'
+	@echo '                     KERNEL=IMAGE MODULES=DIR MACHINE=qemu|vng'
 	@echo 'sudo make fuzz       fuzz the parsers for FUZZ_SECONDS=$(FUZZ_SECONDS) each'
 	@echo 'sudo make demo       install what is missing, build, show the gateway at work'
 	@echo 'sudo make packages   install the packages of tests/packages.txt'

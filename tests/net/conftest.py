@@ -8,6 +8,7 @@ nothing behind.
 """
 import faulthandler
 import itertools
+import json
 import os
 import signal
 import sys
@@ -20,7 +21,7 @@ sys.path.insert(0, os.path.dirname(__file__))
 import gateway as daemon  # noqa: E402
 import rig  # noqa: E402
 
-TEST_SECONDS = 120  # a test that takes longer hangs
+TEST_SECONDS = round(120 * rig.PATIENCE)  # a test that takes longer hangs
 _tags = itertools.count(1)
 
 
@@ -97,6 +98,19 @@ def gateway(net, mode, request):
         request.node.sluiced_said = sluice.output()
         sluice.remove()
         net.tidy(keep)
+
+
+@pytest.fixture(scope="session")
+def features():
+    """What this kernel offers, as it says itself: {name: whether it is there}."""
+    return json.loads(rig.run(os.path.join(daemon.BUILD, "tests", "kernel_features")).stdout)
+
+
+@pytest.fixture
+def alone():
+    """No other daemon of the host has registered linkrate."""
+    if rig.linkrate_known():
+        pytest.skip("another process of this host has registered linkrate")
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -10,7 +10,7 @@ import signal
 import socket
 import tempfile
 
-from rig import BPFFS, FAMILIES, run, wait_for
+from rig import BPFFS, FAMILIES, linkrate_known, new_kernel, run, wait_for
 
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("SLUICE_BUILD", os.path.join(REPOSITORY, "build"))
@@ -53,6 +53,7 @@ class Gateway:
         self.pin_dir = os.path.join(BPFFS, os.path.basename(self.directory))
         self.process = None
         self.expect_exit = False  # the test ends the daemon itself
+        self.linkrate_before = linkrate_known()
         self.before = self.traces()
 
     # ---- life ----
@@ -144,6 +145,7 @@ class Gateway:
             self.process.end()
         for version in "-4", "-6":
             self._drop_rules(version)
+        self._drop_linkrate()
         run("rm", "-rf", self.directory, self.pin_dir)
 
     def _drop_rules(self, version):
@@ -152,6 +154,11 @@ class Gateway:
             if "fwmark" in rule:
                 self.namespace.run("ip", version, "rule", "del", "pref", rule["priority"])
         self.namespace.run("ip", version, "route", "flush", "table", ROUTING_TABLE, check=False)
+
+    def _drop_linkrate(self):
+        """Before 6.4 it outlives a killed daemon; what was there before is another's."""
+        if not new_kernel(6, 4) and not self.linkrate_before and linkrate_known():
+            run("bpftool", "struct_ops", "unregister", "name", "linkrate", check=False)
 
     # ---- what it leaves ----
 

@@ -16,6 +16,7 @@ import ctypes
 import ipaddress
 import json
 import os
+import re
 import select
 import signal
 import socket
@@ -28,7 +29,9 @@ CLONE_NEWNET = 0x40000000
 BPFFS_MAGIC = 0xCAFE4A11
 BPFFS = "/sys/fs/bpf"
 GREETING = b"is anybody there?"
-SOCKET_TIMEOUT = 20  # seconds; a test that waits longer for a peer has failed
+# How many times longer than usual to wait, on a machine that is known to be slow.
+PATIENCE = float(os.environ.get("SLUICE_PATIENCE", "1"))
+SOCKET_TIMEOUT = 20 * PATIENCE  # seconds; a test that waits longer for a peer has failed
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -93,6 +96,7 @@ FAMILIES = (IPV4, IPV6)
 
 def wait_for(condition, what, timeout=10.0):
     """Polls until condition() is true and returns its value; fails by name after timeout."""
+    timeout *= PATIENCE
     end = time.monotonic() + timeout
     while True:
         value = condition()
@@ -108,7 +112,7 @@ def run(*argv, check=True, timeout=60, **kwargs):
     kwargs.setdefault("stdin", None if "input" in kwargs else subprocess.DEVNULL)
     if kwargs["stdin"] is None:
         del kwargs["stdin"]
-    done = subprocess.run([str(a) for a in argv], text=True, timeout=timeout,
+    done = subprocess.run([str(a) for a in argv], text=True, timeout=timeout * PATIENCE,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, **kwargs)
     if check and done.returncode:
         raise AssertionError(f"{' '.join(map(str, argv))}: exit {done.returncode}\n"
@@ -170,6 +174,17 @@ class Process:
 
 class Unsupported(Exception):
     """This kernel lacks what a test needs; says what."""
+
+
+def new_kernel(major, minor):
+    """Whether this kernel is of that version or later: for what cannot be tried."""
+    return tuple(map(int, re.findall(r"\d+", os.uname().release)[:2])) >= (major, minor)
+
+
+def linkrate_known():
+    """Whether some daemon of this host, or one that was killed, has registered linkrate."""
+    with open("/proc/sys/net/ipv4/tcp_available_congestion_control") as names:
+        return "linkrate" in names.read().split()
 
 
 class Namespace:

@@ -19,7 +19,8 @@ import wan
 from agent import Agent, announce, policy, registrar, service
 from gateway import serve
 from peer import Task
-from rig import FAMILIES, Capture, Unsupported, echo, receive, wait_for
+from rig import (FAMILIES, Capture, Unsupported, echo, linkrate_known, new_kernel, receive,
+                 wait_for)
 from test_params import skmem, wan_leg
 
 pytestmark = pytest.mark.stealing
@@ -51,15 +52,6 @@ def flight(line, bits=100_000_000, seconds=0.1):
     return math.ceil(bits / 8 * seconds / ss_number(line, "mss"))
 
 
-def linkrate_known():
-    with open("/proc/sys/net/ipv4/tcp_available_congestion_control") as names:
-        return "linkrate" in names.read().split()
-
-
-def new_kernel(major, minor):
-    return tuple(map(int, re.findall(r"\d+", os.uname().release)[:2])) >= (major, minor)
-
-
 # ---- the gateway's socket ----
 
 @pytest.mark.parametrize("algorithm", ["cubic", "bbr"])
@@ -83,17 +75,6 @@ def test_a_small_first_flight_is_never_below_the_kernels(net, gateway, family):
                         rtt="1ms"))
     net.connection(family, PORT)
     assert ss_number(wan_leg(net, family), "cwnd") == 10
-
-
-def test_the_window_is_open_from_the_first_segment(net, gateway, family):
-    """What the remote may send before it hears from us again."""
-    if not new_kernel(6, 11):
-        raise Unsupported("an initial window bound to 64 KiB (before 6.11)")
-    gateway.start(serve(PORT, window="4MiB"))
-    near, far = net.connection(family, PORT)
-    near.sendall(b"x")
-    assert receive(far, 1) == b"x"
-    assert ss_number(remote_leg(net, family), "snd_wnd") >= 2 * MIB
 
 
 @pytest.mark.parametrize("qos, params, dscp", [
@@ -493,21 +474,6 @@ def test_vbr_bursts_at_its_peak_and_then_holds_the_sustained_rate(net, gateway, 
 
 
 # ---- who owns it ----
-
-@pytest.fixture
-def alone():
-    if linkrate_known():
-        pytest.skip("another process of this host has registered linkrate")
-
-
-def test_a_killed_daemon_leaves_no_algorithm_behind(alone, net, gateway):
-    if not new_kernel(6, 4):
-        raise Unsupported("no links for congestion controls (before 6.4)")
-    gateway.start(serve(PORT))
-    assert linkrate_known()
-    gateway.kill()
-    wait_for(lambda: not linkrate_known(), "linkrate is gone")
-
 
 def test_one_daemon_of_a_host_takes_over_from_the_other(alone, net, gateway, family):
     """And while the other has it, it runs with the parameters of both."""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """
-An emulated long way (build/tests/wanem) between the wan and the remote of a
-network, beside the short one, and transfers over it. The remote's addresses at
-its far end are those of Far.
+An emulated long way (build/tests/wanem, or the kernel's netem) between the wan
+and the remote of a network, beside the short one, and transfers over it. The
+remote's addresses at its far end are those of Far.
 """
 import contextlib
 import hashlib
@@ -48,13 +48,49 @@ def long_way(net, *options):
     try:
         with os.fdopen(ready) as pipe:
             assert pipe.readline() == "ready\n", process.output()
-        for family in rig.FAMILIES:
-            near = FAR[family.name].near
-            net.remote.ip(f"route add {family.net(family.wan)} via {near}",
-                          f"route add {family.net(family.client)} via {near}", family=family)
+        _return_by_it(net)
         yield process
     finally:
         process.end()
+
+
+def _return_by_it(net):
+    """What the remote answers takes the long way as well."""
+    for family in rig.FAMILIES:
+        near = FAR[family.name].near
+        net.remote.ip(f"route add {family.net(family.wan)} via {near}",
+                      f"route add {family.net(family.client)} via {near}", family=family)
+
+
+@contextlib.contextmanager
+def netem_way(net, rate, rtt, loss):
+    """
+    The same by netem in the block: bits a second, seconds, share of packets lost each
+    way; the queue holds one bandwidth-delay product, as wanem's does unless told.
+    """
+    ends = (net.wan, "near"), (net.remote, "remote")
+    # netem loses what it is given as one, so senders must not give it super-packets
+    senders = ((net.client, "eth0"), (net.gateway, "wan0"), (net.remote, "far"))
+    queue = 2 * max(int(rate * rtt / 8 / PACKET), 10)  # on the way, and waiting
+    with contextlib.ExitStack() as stack:
+        net.link(net.wan, "far", net.remote, "far")
+        stack.callback(net.wan.ip, "link del far")
+        for namespace, end in ends:
+            for family in rig.FAMILIES:
+                address = family.with_bits(getattr(FAR[family.name], end))
+                namespace.ip(f"address add dev far {address}")
+            done = namespace.run("tc", "qdisc", "add", "dev", "far", "root", "netem",
+                                 "delay", f"{rtt * 500:g}ms", "loss", f"{loss * 100:g}%",
+                                 "rate", f"{rate:.0f}bit", "limit", queue, check=False)
+            if done.returncode:
+                raise rig.Unsupported(f"no netem ({done.stderr.strip()})")
+        for namespace, device in senders:
+            before = namespace.json("ip", "-j", "-d", "link", "show", device)[0]["gso_max_segs"]
+            namespace.ip(f"link set {device} gso_max_segs 1")
+            if device != "far":
+                stack.callback(namespace.ip, f"link set {device} gso_max_segs {before}")
+        _return_by_it(net)
+        yield
 
 
 def connection(net, family, port):

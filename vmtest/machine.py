@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: GPL-2.0
+"""
+Boots a kernel in a virtual machine with the host's files, read-only, and a folder
+for results: by QEMU alone with an initramfs of our own, or by virtme-ng.
+"""
+import lzma
+import os
+import shutil
+import subprocess
+import threading
+
+from kernels import Unavailable, run
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+GUEST = os.path.join(HERE, "guest")
+BUSYBOX = "/bin/busybox"
+MODULES = ("virtio_pci", "9pnet_virtio", "9p", "overlay")  # what the root needs
+MEMORY, PROCESSORS = "3G", "2"
+# Plain emulation is only stable like this: with a thread for each processor kernels
+# die when they patch their code, and cmpxchg16b makes some of them panic.
+EMULATED = ("-accel", "tcg,thread=single", "-cpu", "qemu64,-cx16")
+ACCELERATED = ("-accel", "kvm", "-cpu", "host")
+
+
+def has_kvm():
+    """/dev/kvm alone does not say that guests live: the processor must have it too."""
+    with open("/proc/cpuinfo", encoding="ascii", errors="replace") as info:
+        flags = next((line for line in info if line.startswith("flags")), "").split()
+    return bool({"vmx", "svm"} & set(flags)) and os.access("/dev/kvm", os.R_OK | os.W_OK)
+
+
+def accelerator():
+    return ACCELERATED if has_kvm() else EMULATED
+
+
+# ---- the initramfs ----
+
+def module_files(kernel):
+    """The modules that the root needs, in the order to load them."""
+    if not kernel.modules:
+        return []
+    base = kernel.modules.split("/lib/modules/")[0] or "/"
+    files = []
+    for module in MODULES:
+        try:
+            said = run("modprobe", "-S", kernel.release, "-d", base, "--show-depends", module)
+        except Unavailable as error:
+            raise Unavailable(f"{kernel.origin} has no {module}: {error}") from error
+        for line in said.splitlines():
+            verb, _, path = line.partition(" ")
+            if verb == "insmod" and path.strip() not in files:
+                files.append(path.strip())
+    return files
+
+
+def unpacked_module(path):
+    """A module as busybox can load it."""
+    with open(path, "rb") as file:
+        content = file.read()
+    if path.endswith(".xz"):
+        return lzma.decompress(content)
+    for suffix, tool in (".gz", "gzip"), (".zst", "zstd"):
+        if path.endswith(suffix):
+            if not shutil.which(tool):
+                raise Unavailable(f"{path}: {tool} is not installed")
+            return subprocess.run([tool, "-dc"], input=content, stdout=subprocess.PIPE,
+                                  check=True).stdout
+    return content
+
+
+def write_initramfs(kernel, results):
+    """A cpio archive of busybox, init, and what init reads. Returns its path."""
+    root = os.path.join(results, "initramfs")
+    shutil.rmtree(root, ignore_errors=True)
+    for folder in "bin", "modules":
+        os.makedirs(os.path.join(root, folder))
+    if not os.path.exists(BUSYBOX):
+        raise Unavailable(f"{BUSYBOX} is not installed")
+    shutil.copy(BUSYBOX, os.path.join(root, "bin", "busybox"))
+    shutil.copy(os.path.join(HERE, "init"), os.path.join(root, "init"))
+    order = []
+    for path in module_files(kernel):
+        name = os.path.basename(path).split(".ko")[0] + ".ko"
+        order.append(name)
+        with open(os.path.join(root, "modules", name), "wb") as out:
+            out.write(unpacked_module(path))
+    for name, lines in ("modules/order", order), ("guest", [GUEST]), ("results", [results]):
+        with open(os.path.join(root, name), "w", encoding="utf-8") as out:
+            out.writelines(line + "\n" for line in lines)
+    archive = os.path.join(results, "initramfs.cpio")
+    names = [os.path.relpath(os.path.join(folder, name), root)
+             for folder, folders, files in os.walk(root) for name in folders + files]
+    with open(archive, "wb") as out:
+        subprocess.run(["cpio", "--quiet", "-o", "-H", "newc", "-R", "0:0"], cwd=root, check=True,
+                       input="\n".join(names).encode(), stdout=out)
+    shutil.rmtree(root)
+    return archive
+
+
+# ---- the commands ----
+
+def qemu_command(kernel, results):
+    def share(path, tag, *options):
+        return ("-virtfs", ",".join(("local", f"path={path.replace(',', ',,')}",
+                                     f"mount_tag={tag}", "security_model=none",
+                                     "multidevs=remap", *options)))
+    return ["qemu-system-x86_64", *accelerator(), "-m", MEMORY, "-smp", PROCESSORS,
+            "-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio",
+            "-no-reboot", "-kernel", kernel.image,
+            "-initrd", write_initramfs(kernel, results),
+            "-append", "console=ttyS0 quiet loglevel=4 panic=-1 oops=panic",
+            *share("/", "host", "readonly=on"), *share(results, "vmtest-results")]
+
+
+def vng_command(archive, kernel, results):
+    """virtme-ng is of Debian 13: from the cache, by the machine's own python3."""
+    folder = archive.unpack("virtme-ng", ["virtme-ng"])
+    vng = os.path.join(folder, "usr", "bin", "vng")
+    options = [] if has_kvm() else ["--disable-kvm"]
+    # The image as a real path, or vng does not find its modules.
+    return ["env", f"PYTHONPATH={os.path.join(folder, 'usr/lib/python3/dist-packages')}",
+            "/usr/bin/python3", "-B", vng, "--run", os.path.realpath(kernel.image), *options,
+            "--force-9p", "--cpus", PROCESSORS, "--memory", MEMORY, "--user", "root",
+            f"--qemu-opts={' '.join(() if has_kvm() else EMULATED)}",
+            f"--rwdir={results}", "--", GUEST, results]
+
+
+def contained(command):
+    """In a process namespace of its own: whatever the command starts ends with this program."""
+    unshare = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    if os.geteuid() != 0:
+        unshare += ["--user", "--map-current-user"]
+    return ["setpriv", "--pdeathsig", "KILL", *unshare, *command]
+
+
+# ---- the run ----
+
+def boot(command, log, label, seconds):
+    """
+    Runs the machine until it switches itself off; all that it says goes to log and,
+    behind label, to the terminal. Returns None, or why it was ended.
+    """
+    with open(log, "wb") as out, subprocess.Popen(
+            contained(command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT) as process:
+        late = threading.Event()
+
+        def end():
+            late.set()
+            process.kill()
+
+        timer = threading.Timer(seconds, end)
+        timer.start()
+        try:
+            for line in process.stdout:
+                out.write(line)
+                out.flush()
+                text = line.decode("utf-8", "replace").rstrip().rpartition("\r")[2]
+                print(f"[{label}] {text}", flush=True)
+        except BaseException:
+            process.kill()
+            raise
+        finally:
+            timer.cancel()
+        process.wait()
+    return f"not done in {seconds} s" if late.is_set() else None

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What TESTS= asks for, as commands to run in a virtual machine."""
+import os
+import re
+
+# Words that stand for others. Under emulation a test takes ten times as long and more.
+WORDS = {
+    "all": ("unit", "packet", "net", "wan"),
+    "some": ("packet", "smoke", "net/kernel", "net/close", "wan"),
+    "quick": ("packet", "smoke", "net/kernel"),
+}
+# The WAN scenarios' quick version: one file each way over a link that emulation keeps up with.
+WAN = ("--link", "netem", "--link", "wanem", "--rate", "10", "--size", "2000000", "--rtt", "0.1",
+       "--loss", "0.001", "--rounds", "1", "--only", "cubic, straight", "--only", "bbr",
+       "--only", "linkrate, skip-slow-start")
+# Seconds that a step may take, on a machine as fast as the host.
+SECONDS = {"unit": 300, "packet": 300, "net": 1500, "smoke": 400, "wan": 300}
+
+
+class Mistake(Exception):
+    """A word in TESTS that means nothing; says what does."""
+
+
+def expand(words):
+    for word in words:
+        yield from expand(WORDS[word]) if word in WORDS else (word,)
+
+
+def step(name, command, seconds):
+    return {"name": name, "folder": re.sub(r"[^\w]+", "-", name), "command": command,
+            "seconds": seconds}
+
+
+def part_of(word, source):
+    """(part, what of it) of a word like net/close::test_x."""
+    part, _, rest = word.partition("/")
+    if part not in ("unit", "packet", "net"):
+        known = ", ".join(["unit", "packet", "net", "smoke", "wan", *WORDS])
+        raise Mistake(f'TESTS: "{word}" is not known, expected {known}, or one test file such as '
+                      "net/close or packet/syn")
+    if rest:
+        name = rest.split("::")[0].split("/")[0]
+        path = os.path.join("tests", part, f"test_{name}." + ("py" if part == "net" else "c"))
+        if not os.path.exists(os.path.join(source, path)):
+            raise Mistake(f'TESTS: "{word}": there is no {path}')
+    return part, rest
+
+
+def steps(words, source, patience):
+    """The steps for these words; those of net that name files are one."""
+    result, files = {}, []
+    for word in expand(words):
+        if word == "wan":
+            result[word] = step(word, ["tests/sandbox", "tests/bench/wan_transfer", *WAN, "--json",
+                                       "build/test-results/wan.json"], SECONDS["wan"])
+        elif word == "smoke":
+            result[word] = step(word, ["tests/run", "net", "-m", "smoke"], SECONDS["smoke"])
+        else:
+            part, rest = part_of(word, source)
+            if part == "net" and rest:
+                name, _, test = rest.partition("::")
+                files.append(f"tests/net/test_{name}.py" + (f"::{test}" if test else ""))
+                continue
+            pattern = [f"--filter={rest if '/' in rest else rest + '/*'}"] if rest else []
+            result[word] = step(word, ["tests/run", part, *pattern], SECONDS[part])
+    if files:
+        files = list(dict.fromkeys(files))
+        name = "net " + " ".join(re.sub(r".*test_(\w+)\.py", r"\1", file, 1) for file in files)
+        result[name] = step(name, ["tests/run", "net", *files], SECONDS["smoke"])
+    for one in result.values():
+        one["seconds"] = int(one["seconds"] * patience)
+    return list(result.values())
