@@ -119,7 +119,7 @@ BPF_CFLAGS := -target bpf -mcpu=v3 -g -O2 -std=gnu17 $(WARNINGS) -Wno-unused-par
 
 # --- What people call --------------------------------------------------------
 
-.PHONY: all tests test fuzz demo packages install format check-format clean help
+.PHONY: all tests test fuzz demo bench bench-quick packages install format check-format clean help
 
 all: $(PROGRAMS) $(SKELETONS) $(BUILD)/libsluice.a $(BUILD)/libgateway.a
 
@@ -150,6 +150,11 @@ demo:
 	@$(MAKE) --no-print-directory $(jobs) all $(BUILD)/tests/wanem
 	@SLUICE_BUILD=$(BUILD) tests/demo
 
+bench bench-quick:
+	@tests/install-packages build bench
+	@$(MAKE) --no-print-directory $(jobs) all $(TOOLS)
+	@SLUICE_BUILD=$(BUILD) tests/bench/run $(if $(filter bench-quick,$@),--quick,$(if $(filter 1,$(FULL)),--full))
+
 packages:
 	@tests/install-packages
 
@@ -174,6 +179,9 @@ help:
 	@echo 'sudo make test       install what is missing, build, run every test'
 	@echo 'sudo make fuzz       fuzz the parsers for FUZZ_SECONDS=$(FUZZ_SECONDS) each'
 	@echo 'sudo make demo       install what is missing, build, show the gateway at work'
+	@echo 'sudo make bench       benchmarks beside others, up to an hour, into $(BUILD)/bench;'
+	@echo '                     FULL=1: the product of all axes, a day or more'
+	@echo 'sudo make bench-quick the rows that matter most, under three minutes'
 	@echo 'sudo make packages   install the packages of tests/packages.txt'
 	@echo 'make tests           build the test programs and tools as well'
 	@echo 'make install         install; DESTDIR= PREFIX=$(PREFIX)'
