@@ -106,10 +106,12 @@ def overlap(run, scenario, left, right, figure):
 def why_wan(run, scenario, name, straight):
     about = run.scenarios[scenario]
     later = run.median(scenario, name, "seconds") - run.median(scenario, straight, "seconds")
+    like = STRAIGHT_BBR if "bbr" in name else STRAIGHT if name == "sluice, defaults" else None
+    if like and like != straight and ratio(run.median(scenario, name, "seconds"),
+                                           run.median(scenario, like, "seconds")) <= SLOWER:
+        return f"it is the algorithm: {like} takes as long"
     if overlap(run, scenario, name, straight, "seconds"):
         return "within the spread: their ranges overlap"
-    if name == "sluice, defaults" and straight == STRAIGHT_BBR:
-        return "defaults leave the kernel's CUBIC; set `flow-control`"
     if later < 0.01:
         return f"{later * 1e3:.1f} ms: the gateway's own time, which shows in so short a transfer"
     if "linkrate" in name and about["loss"] >= 1:
@@ -146,8 +148,8 @@ def slower(run):
             if times and figure != "connect_p50":
                 times = 1 / times
             if times and times > SLOWER:
-                why = (WHY_GATEWAY[run.scenarios[scenario]["verb"]]
-                       if not overlap(run, scenario, name, FORWARDING, figure)
-                       else "within the spread: their ranges overlap")
+                why = WHY_GATEWAY[run.scenarios[scenario]["verb"]]
+                if overlap(run, scenario, name, FORWARDING, figure):
+                    why += " (in this run their ranges overlap)"
                 found.append((scenario, f"{name} against {FORWARDING}", times, why))
     return found

@@ -89,8 +89,8 @@ def wan_overview(run):
         rows.append((scenario, f"{run.scenarios[scenario]['bound']:.2f} s", *cells))
     return ("Time of a transfer over the bound, medians. The bound: two round trips for connect, "
             "request and first byte, and size over the link's rate at its payload share. `>`: "
-            f"stopped at that time ({wan_rows.LIMIT} x the bound, but {wan_rows.LIMIT_MIN:g} s at "
-            f"least and {wan_rows.LIMIT_MAX:g} s at most).\n\n"
+            f"stopped at that time ({run.scenarios[scenarios[0]]['patience']} x the bound, but "
+            f"{wan_rows.LIMIT_MIN:g} s at least and {wan_rows.LIMIT_MAX:g} s at most).\n\n"
             + table(("scenario", "bound", *names), rows))
 
 
@@ -137,6 +137,43 @@ def idle(run):
     return "\n".join(parts)
 
 
+def foreign(run):
+    parts = []
+    for scenario in run.in_group("foreign"):
+        rows = [(name, number(run.median(scenario, name, "rate") / 1e6),
+                 number(run.median(scenario, name, "wall") / 1e6),
+                 with_spread(run, scenario, name, "ratio"))
+                for name in run.contenders(scenario)]
+        parts.append(f"{scenario[0].upper()}{scenario[1:]}, millions of segments forwarded (one "
+                     "processor sends and forwards):\n\n" + table(
+                         ("tables", "a second of processor time", "a second",
+                          "of the rate with 0 ports"), rows))
+    return "\n".join(parts)
+
+
+def emulator(run):
+    rows = []
+    for scenario in run.in_group("emulator"):
+        said = {key: run.median(scenario, "wanem", key) for row in run.rows
+                if row["scenario"] == scenario for key in row["figures"]}
+        if "median_ms" in said:
+            text = f"{said['median_ms']:.2f} ms in the median, {said['most_ms']:.2f} ms at most"
+        elif "share" in said:
+            text = (f"{said['share'] * 100:.2f} % of what it should carry, packets "
+                    f"{said['late_max_ms']:.2f} ms late at most")
+        elif "deviations" in said:
+            text = (f"{said['lost']:.0f} of {said['segments']:.0f} segments, "
+                    f"{said['deviations']:+.1f} standard deviations from the mean")
+        elif "gbit" in said:
+            text = f"{said['gbit']:.1f} Gbit/s"
+        else:
+            continue
+        if said.get("unfaithful"):
+            text += "; **it lost what it should have carried**"
+        rows.append((scenario, text))
+    return table(("asked for", "measured"), rows) if rows else ""
+
+
 def pictures(names, directory=""):
     return "\n".join(f"![{name}]({directory}{name}.svg)\n" for name in names)
 
@@ -150,7 +187,12 @@ def summary(run, names, directory=""):
         parts += ["### Over a WAN\n", pictures(wan, directory), wan_overview(run), fairness(run)]
     if gateway_overview(run):
         parts += ["### What the gateway costs\n", pictures(rest, directory), gateway_overview(run)]
-    parts.append(idle(run))
+    if run.in_group("idle"):
+        parts += ["### Idle flows\n", idle(run)]
+    if run.in_group("foreign"):
+        parts += ["### Traffic that is not sluice's\n", foreign(run)]
+    if emulator(run):
+        parts += ["### The emulator\n", emulator(run)]
     return "\n".join(part for part in parts if part)
 
 

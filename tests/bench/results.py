@@ -6,13 +6,14 @@ one contender in one scenario; its figures are numbers by name.
 import json
 import statistics
 
+import contenders
+
 
 class Run:
     """Scenarios in the order they were measured, and all rows."""
 
     def __init__(self, about=None):
         self.about = about or {}
-        self.order = []  # of the contenders in tables and plots
         self.scenarios = {}  # id: what it is
         self.rows = []
         self.absent = {}  # contender: why it does not take part
@@ -31,9 +32,13 @@ class Run:
         return [name for name, about in self.scenarios.items() if about["group"] == group]
 
     def contenders(self, *scenarios):
-        """Those who took part, in the order of the tables."""
-        there = {row["contender"] for row in self.rows if row["scenario"] in scenarios}
-        return [name for name in self.order if name in there]
+        """Those who took part, in the order of their table."""
+        there = list(dict.fromkeys(row["contender"] for row in self.rows
+                                   if row["scenario"] in scenarios))
+        table = (contenders.WAN if any(self.scenarios.get(name, {}).get("group") == "wan"
+                                       for name in scenarios) else contenders.GATEWAY)
+        places = {contender.name: place for place, contender in enumerate(table)}
+        return sorted(there, key=lambda name: places.get(name, len(places)))
 
     def values(self, scenario, contender, figure):
         return [row["figures"][figure] for row in self.rows

@@ -14,7 +14,7 @@ import sites
 import traffic
 import wan
 
-LIMIT = 10  # times the bound, after which a transfer is stopped
+LIMIT, LIMIT_QUICK = 10, 5  # times the bound, after which a transfer is stopped
 LIMIT_MIN, LIMIT_MAX = 5.0, 30.0  # seconds
 PAIR_SECONDS = 8
 DIRECTIONS = "down", "up"
@@ -32,6 +32,7 @@ class Scenario:
     size: int = 20_000_000  # bytes in all; 0: two flows compete for PAIR_SECONDS
     flows: int = 1
     direction: str = "down"
+    patience: float = LIMIT  # times the bound
 
     @property
     def what(self):
@@ -53,7 +54,7 @@ class Scenario:
     @property
     def limit(self):
         """Seconds after which it is stopped."""
-        return max(self.bound, min(max(LIMIT * self.bound, LIMIT_MIN), LIMIT_MAX))
+        return max(self.bound, min(max(self.patience * self.bound, LIMIT_MIN), LIMIT_MAX))
 
     @property
     def link(self):
@@ -78,7 +79,7 @@ def selection(how):
     """quick: the rows with targets; full: the product of all axes; else every value of every
     axis, one changed at a time."""
     if how == "quick":
-        return both_ways(BASE, FEEL)
+        return [Scenario(**{**vars(one), "patience": LIMIT_QUICK}) for one in both_ways(BASE, FEEL)]
     pairs = [Scenario(size=0, loss=0)]
     if how == "full":
         product = itertools.product(RATES, RTTS, LOSSES, SIZES, FLOWS)
