@@ -52,6 +52,9 @@ PACKET_OBJECTS := $(call objects,tests/packet)
 FUZZERS := line request
 FUZZ_OBJECTS := $(FUZZERS:%=$(BUILD)/obj/tests/fuzz/%.o)
 
+# Parts of the tools that the unit tests call.
+TOOL_PARTS := $(BUILD)/obj/tests/tools/wanem/schedule.o
+
 # Gateway and agent less their main(): what the tests link with.
 GATEWAY_MAIN := $(BUILD)/obj/user/gateway/main.o
 GATEWAY_PARTS := $(filter-out $(GATEWAY_MAIN),$(GATEWAY_OBJECTS))
@@ -238,8 +241,8 @@ $(BUILD)/bin/sluice: $(CLI_OBJECTS) $(BUILD)/libsluice.a
 $(BUILD)/bin/sluice-agent: $(AGENT_OBJECTS) $(BUILD)/libsluice.a
 	$(link)
 
-$(BUILD)/tests/unit: $(UNIT_OBJECTS) $(FUZZ_OBJECTS) $(BUILD)/libgateway.a $(BUILD)/libagent.a $(BUILD)/libsluice.a
-	$(link) $(TEST_LIBS)
+$(BUILD)/tests/unit: $(UNIT_OBJECTS) $(FUZZ_OBJECTS) $(TOOL_PARTS) $(BUILD)/libgateway.a $(BUILD)/libagent.a $(BUILD)/libsluice.a
+	$(link) $(TEST_LIBS) -lm
 
 $(BUILD)/tests/packet: $(PACKET_OBJECTS) $(BUILD)/libgateway.a $(BUILD)/libsluice.a
 	$(link) $(TEST_LIBS)
