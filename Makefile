@@ -53,6 +53,9 @@ PACKET_OBJECTS := $(call objects,tests/packet)
 FUZZERS := line request proxy
 FUZZ_OBJECTS := $(FUZZERS:%=$(BUILD)/obj/tests/fuzz/%.o)
 
+# Parts of the tools that the unit tests call.
+TOOL_PARTS := $(BUILD)/obj/tests/tools/wanem/schedule.o
+
 # Gateway and agent less their main(): what the tests link with.
 GATEWAY_MAIN := $(BUILD)/obj/user/gateway/main.o
 GATEWAY_PARTS := $(filter-out $(GATEWAY_MAIN),$(GATEWAY_OBJECTS))
@@ -120,7 +123,7 @@ BPF_CFLAGS := -target bpf -mcpu=v3 -g -O2 -std=gnu17 $(WARNINGS) -Wno-unused-par
 
 # --- What people call --------------------------------------------------------
 
-.PHONY: all tests test vmtest fuzz demo packages install format check-format clean help
+.PHONY: all tests test vmtest fuzz demo bench bench-quick packages install format check-format clean help
 
 all: $(PROGRAMS) $(SKELETONS) $(BUILD)/libsluice.a $(BUILD)/libgateway.a
 
@@ -167,6 +170,11 @@ demo:
 	@$(MAKE) --no-print-directory $(jobs) all $(BUILD)/tests/wanem
 	@SLUICE_BUILD=$(BUILD) tests/demo
 
+bench bench-quick:
+	@tests/install-packages build bench
+	@$(MAKE) --no-print-directory $(jobs) all $(TOOLS)
+	@SLUICE_BUILD=$(BUILD) tests/bench/run $(if $(filter bench-quick,$@),--quick,$(if $(filter 1,$(FULL)),--full))
+
 packages:
 	@tests/install-packages
 
@@ -193,6 +201,9 @@ help:
 	@echo '                     KERNEL=IMAGE MODULES=DIR MACHINE=qemu|vng'
 	@echo 'sudo make fuzz       fuzz the parsers for FUZZ_SECONDS=$(FUZZ_SECONDS) each'
 	@echo 'sudo make demo       install what is missing, build, show the gateway at work'
+	@echo 'sudo make bench      benchmarks beside others, up to an hour, into $(BUILD)/bench;'
+	@echo '                     FULL=1: the product of all axes, a day or more'
+	@echo 'sudo make bench-quick the rows that matter most, under three minutes'
 	@echo 'sudo make packages   install the packages of tests/packages.txt'
 	@echo 'make tests           build the test programs and tools as well'
 	@echo 'make install         install; DESTDIR= PREFIX=$(PREFIX)'
@@ -250,8 +261,8 @@ $(BUILD)/bin/sluice: $(CLI_OBJECTS) $(BUILD)/libsluice.a
 $(BUILD)/bin/sluice-agent: $(AGENT_OBJECTS) $(BUILD)/libsluice.a
 	$(link)
 
-$(BUILD)/tests/unit: $(UNIT_OBJECTS) $(FUZZ_OBJECTS) $(BUILD)/libgateway.a $(BUILD)/libagent.a $(BUILD)/libsluice.a
-	$(link) $(TEST_LIBS)
+$(BUILD)/tests/unit: $(UNIT_OBJECTS) $(FUZZ_OBJECTS) $(TOOL_PARTS) $(BUILD)/libgateway.a $(BUILD)/libagent.a $(BUILD)/libsluice.a
+	$(link) $(TEST_LIBS) -lm
 
 $(BUILD)/tests/packet: $(PACKET_OBJECTS) $(BUILD)/libgateway.a $(BUILD)/libsluice.a
 	$(link) $(TEST_LIBS)

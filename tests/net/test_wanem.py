@@ -293,6 +293,107 @@ def test_bytes_survive_the_cutting_of_super_packets(ends, link, family):
     assert dict(zip(names, values))["InCsumErrors"] == "0"
 
 
+@pytest.fixture
+def script(tmp_path):
+    """script("1s rate 8mbit", ...) is the options that ask for such changes."""
+    def write(*lines):
+        path = tmp_path / "script"
+        path.write_text("\n".join(lines) + "\n")
+        return "--script", str(path)
+    return write
+
+
+def test_a_script_changes_the_rate(ends, link, script):
+    link("--rate", "1gbit", *script("# from the start", "", "0s rate 8mbit a-to-b"))
+    near, far = datagram_sockets(ends, rig.IPV4)
+    start = time.monotonic()
+    for _ in range(50):
+        near.send(bytes(972))
+    for _ in range(50):
+        far.recv(2048)
+    assert time.monotonic() - start >= 50 * 1000 * 8 / 8e6
+
+
+def test_what_waits_when_the_rate_rises_leaves_at_the_new_rate(ends, link, script):
+    """60 s at the old rate, of which only the first second is spent at it."""
+    wanem = link("--rate", "8kbit", *script("1s rate 1gbit a-to-b"))
+    start = time.monotonic()
+    arrived = send_numbered(wanem, ends, rig.IPV4, 60, 1000)
+    assert arrived == list(range(60))
+    assert time.monotonic() - start < 50
+
+
+def test_an_outage_loses_what_is_sent_and_ends(ends, link, script, family):
+    wanem = link(*script("0s outage for 1h a-to-b"))
+    assert send_numbered(wanem, ends, family, 100, 100) == []
+    counters = wanem.stop()
+    assert counters["a_to_b"]["outage_losses"] >= 100
+    assert counters["b_to_a"]["outage_losses"] == counters["a_to_b"]["losses"] == 0
+    wanem = link(*script("0s outage for 200ms"))
+    rig.wait_for(lambda: wanem.counters()["elapsed_s"] > 0.2, "the outage is over")
+    assert send_numbered(wanem, ends, family, 100, 100) == list(range(100))
+
+
+def test_a_burst_of_loss_ends(ends, link, script):
+    wanem = link(*script("0s loss 100% for 300ms a-to-b", "0s loss 0 b-to-a"))
+    rig.wait_for(lambda: wanem.counters()["elapsed_s"] > 0.3, "the burst is over")
+    assert send_numbered(wanem, ends, rig.IPV4, 200, 100) == list(range(200))
+    wanem.stop()
+    wanem = link("--loss", "0", *script("0s loss 20% for 1h a-to-b"))
+    send_numbered(wanem, ends, rig.IPV4, 2000, 100)
+    # 2000 draws at 20 %: mean 400, standard deviation 18
+    assert 400 - 6 * 18 < wanem.stop()["a_to_b"]["losses"] < 400 + 6 * 18
+
+
+def test_tcp_gets_over_an_outage(ends, link, script, family):
+    wanem = link("--rate", "8mbit", "--delay", "5ms", *script("1s outage for 300ms"))
+    data = random.Random(3).randbytes(3_000_000)
+    _, digest = transfer(ends, family, EAST, data)
+    assert digest == hashlib.sha256(data).hexdigest()
+    assert wanem.stop()["a_to_b"]["outage_losses"] > 0
+
+
+def test_a_link_without_limit_loses_nothing(ends, link, family):
+    """As fast as it goes is its ceiling; the benchmarks say how much that is."""
+    wanem = link()
+    data = random.Random(4).randbytes(50_000_000)
+    _, digest = transfer(ends, family, EAST, data)
+    assert digest == hashlib.sha256(data).hexdigest()
+    counters = wanem.stop()["a_to_b"]
+    assert counters["hidden_drops"] == counters["overflows"] == counters["losses"] == 0
+
+
+def test_it_confesses_what_it_could_not_carry(ends, link):
+    wanem = link()
+    near, _ = datagram_sockets(ends, rig.IPV4)
+    wanem.process.kill(signal.SIGSTOP)
+    for _ in range(12000):  # its device holds 10 000
+        near.send(b"ping")
+    wanem.process.kill(signal.SIGTERM)
+    wanem.process.kill(signal.SIGCONT)
+    assert wanem.process.wait() == 3
+    assert "a_to_b is no fair emulation" in wanem.process.output()
+
+
+def test_a_mistake_in_a_script_is_named(script):
+    for line, message in (
+            ("soon rate 1mbit", '"soon" is not a time'),
+            ("1s rate", '"" is not a rate'),
+            ("1s rate fast", '"fast" is not a rate'),
+            ("1s loss 2", '"2" is not a loss'),
+            ("1s delay 5ms", '"delay" is not a change: rate, loss or outage'),
+            ("1s outage", '"" is not "for" and how long it lasts'),
+            ("1s outage for ever", '"ever" is not a time'),
+            ("1s loss 1% for 1s there", '"there" is not expected here'),
+            ("1s loss 1% for 1s a-to-b b-to-a", '"b-to-a" is not expected here'),
+            ("1 2 3 4 5 6 7 8 9", "too many words")):
+        done = rig.run(WANEM, *script("# one", line), check=False)
+        assert (done.returncode, done.stdout) == (2, ""), line
+        assert ":2: " in done.stderr and message in done.stderr, done.stderr
+    done = rig.run(WANEM, "--script", "/no/such/file", check=False)
+    assert done.returncode == 2 and "/no/such/file: No such file" in done.stderr
+
+
 def test_namespaces_may_be_paths(ends, link):
     link(netns=(f"/run/netns/{ends.west.name}", f"/run/netns/{ends.east.name}"))
     near, far = datagram_sockets(ends, rig.IPV4)

@@ -31,27 +31,34 @@ FAR = {"IPv4": Far("10.8.0.1", "10.8.0.2"), "IPv6": Far("fd00:8::1", "fd00:8::2"
 
 
 @contextlib.contextmanager
-def long_way(net, *options):
-    """The emulation runs in the block; options are wanem's."""
+def emulation(near, far, directory, *options):
+    """wanem runs between two namespaces in the block, a device `far` in each; options are its."""
     addresses = [part for family in rig.FAMILIES for part in
                  ("--address-a", f"{FAR[family.name].near}/{family.bits}",
                   "--address-b", f"{FAR[family.name].remote}/{family.bits}")]
     ready, ready_end = os.pipe()
     try:
         process = rig.Process(
-            [WANEM, "--netns-a", net.wan.name, "--netns-b", net.remote.name,
+            [WANEM, "--netns-a", near.name, "--netns-b", far.name,
              "--device-a", "far", "--device-b", "far", *addresses,
              "--ready-fd", ready_end, *options],
-            os.path.join(net.directory, "wanem.log"), pass_fds=(ready_end,))
+            os.path.join(directory, f"wanem-{near.name}.log"), pass_fds=(ready_end,))
     finally:
         os.close(ready_end)
     try:
         with os.fdopen(ready) as pipe:
             assert pipe.readline() == "ready\n", process.output()
-        _return_by_it(net)
         yield process
     finally:
         process.end()
+
+
+@contextlib.contextmanager
+def long_way(net, *options):
+    """The emulation runs in the block between wan and remote; options are wanem's."""
+    with emulation(net.wan, net.remote, net.directory, *options) as process:
+        _return_by_it(net)
+        yield process
 
 
 def _return_by_it(net):

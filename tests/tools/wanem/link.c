@@ -15,6 +15,7 @@
 #include "link.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -65,17 +66,32 @@ static void *map_memory(uint64_t size)
 	return memory == MAP_FAILED ? NULL : memory;
 }
 
+/* Bit/s that it may have to hold for the time of its delay. */
+static double highest_rate(const struct schedule *schedule)
+{
+	double highest = 0;
+
+	for (size_t i = 0; i < schedule->count; i++) {
+		double ns_per_byte = schedule->periods[i].ns_per_byte;
+
+		highest = fmax(highest, ns_per_byte > 0 ? 8e9 / ns_per_byte : 10e9);
+	}
+	return highest;
+}
+
 int link_init(struct link *link, int in, int out, const struct link_settings *settings)
 {
-	double rate = settings->rate ? (double)settings->rate : 10e9;
-	double in_flight = rate / 8 * (double)settings->delay_ns / 1e9;
+	double in_flight;
+	int error;
 
 	*link = (struct link){ .in = in, .out = out, .settings = *settings };
-	if (settings->rate) {
-		link->ns_per_byte = 8e9 / (double)settings->rate;
-		in_flight += (double)settings->queue;
-	}
-	loss_init(&link->loss, settings->loss, settings->seed);
+	error = schedule_init(&link->schedule, settings->rate, settings->loss, settings->changes,
+			      settings->change_count);
+	if (error)
+		return error;
+	in_flight = highest_rate(&link->schedule) / 8 * (double)settings->delay_ns / 1e9 +
+		    (double)settings->queue;
+	loss_init(&link->loss, link->schedule.periods[0].loss, settings->seed);
 	link->ring_size = ((uint64_t)(in_flight * 1.5) + (64U << 20)) & ~4095ULL;
 	link->ring = map_memory(link->ring_size);
 	link->deliveries = map_memory(DELIVERIES * sizeof(*link->deliveries));
@@ -85,8 +101,14 @@ int link_init(struct link *link, int in, int out, const struct link_settings *se
 	return -ENOMEM;
 }
 
+void link_start(struct link *link, int64_t now)
+{
+	schedule_start(&link->schedule, now);
+}
+
 void link_destroy(struct link *link)
 {
+	schedule_destroy(&link->schedule);
 	if (link->ring)
 		munmap(link->ring, link->ring_size);
 	if (link->deliveries)
@@ -137,11 +159,26 @@ static void send_run(struct link *link, const struct packet *packet, const struc
 	link->delivery_tail++;
 }
 
+static const struct period *sending(const struct link *link)
+{
+	return &link->schedule.periods[link->period];
+}
+
+/* The link is free at this time, and is then what it is by the script. */
+static void set_free_at(struct link *link, double when)
+{
+	link->free_at = when;
+	link->period = schedule_find(&link->schedule, link->period, when);
+	loss_change(&link->loss, sending(link)->loss);
+}
+
 /* Steps 1 to 3 for one segment: true when it arrives at the other end. */
 static bool segment_arrives(struct link *link, double wire_bytes, double now)
 {
-	if (link->ns_per_byte > 0) {
-		double waiting = (link->free_at - now) / link->ns_per_byte + wire_bytes;
+	if (sending(link)->ns_per_byte > 0) {
+		double waiting = schedule_bytes(&link->schedule, link->now_period, now,
+						link->free_at) +
+				 wire_bytes;
 
 		if (waiting > (double)link->settings.queue) {
 			link->counters.queue_drops++;
@@ -149,7 +186,12 @@ static bool segment_arrives(struct link *link, double wire_bytes, double now)
 		}
 		if (waiting > (double)link->counters.queue_max)
 			link->counters.queue_max = (uint64_t)waiting;
-		link->free_at += wire_bytes * link->ns_per_byte;
+		set_free_at(link,
+			    schedule_end(&link->schedule, link->period, link->free_at, wire_bytes));
+	}
+	if (sending(link)->outage) {
+		link->counters.outage_losses++;
+		return false;
 	}
 	if (loss_strikes(&link->loss)) {
 		link->counters.losses++;
@@ -174,8 +216,8 @@ static void take_segments(struct link *link, const struct packet *packet, double
 		double wire_bytes = packet_segment_length(packet, i) + link->settings.overhead;
 
 		/* free_at must still be the end of the run when it is sent */
-		if ((run.wire_bytes + wire_bytes) * link->ns_per_byte > QUANTUM_NS ||
-		    !loss_spares(&link->loss, 1))
+		if ((run.wire_bytes + wire_bytes) * sending(link)->ns_per_byte > QUANTUM_NS ||
+		    sending(link)->outage || !loss_spares(&link->loss, 1))
 			flush_run(link, packet, &run);
 		if (!segment_arrives(link, wire_bytes, now)) {
 			flush_run(link, packet, &run);
@@ -203,10 +245,12 @@ static void take_packet(struct link *link, const uint8_t *frame, uint32_t length
 		return;
 	}
 	link->counters.segments_in += packet.segments;
+	link->now_period = schedule_find(&link->schedule, link->now_period, (double)now);
 	if (link->free_at < (double)now)
-		link->free_at = (double)now;
+		set_free_at(link, (double)now);
 
-	if (link->ns_per_byte <= 0 && loss_spares(&link->loss, packet.segments)) {
+	if (sending(link)->ns_per_byte <= 0 && !sending(link)->outage &&
+	    loss_spares(&link->loss, packet.segments)) {
 		loss_skip(&link->loss, packet.segments);
 		send_run(link, &packet, &(struct run){ .count = packet.segments });
 	} else {

@@ -8,6 +8,7 @@
 
 #include "loss.h"
 #include "packet.h"
+#include "schedule.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -19,6 +20,8 @@ struct link_settings {
 	double loss; /* 0..1 */
 	uint32_t overhead; /* bytes that each segment takes on the wire besides itself */
 	uint64_t seed;
+	const struct change *changes; /* of rate and loss, by a script */
+	size_t change_count;
 };
 
 /* Since the start. A segment is a packet of the size that crosses a wire; a
@@ -33,6 +36,7 @@ struct link_counters {
 	uint64_t cuts; /* packets that are a part of a super-packet */
 	uint64_t queue_drops; /* segments for which there was no room */
 	uint64_t losses; /* segments lost at random */
+	uint64_t outage_losses; /* segments that were sent in an outage */
 	uint64_t queue_max; /* bytes that waited, at most */
 	uint64_t overflows; /* segments dropped because wanem ran out of memory */
 	uint64_t unsupported; /* packets of a kind that wanem cannot cut */
@@ -46,7 +50,9 @@ struct link {
 	int in, out; /* TUN devices, non-blocking */
 	struct link_settings settings;
 	struct link_counters counters;
-	double ns_per_byte; /* 0: no rate */
+	struct schedule schedule;
+	size_t now_period; /* of the time when the packet in hand arrived */
+	size_t period; /* of free_at: what is sent next has its rate and loss */
 	double free_at; /* ns, when the last bit of what was accepted will have been sent */
 	struct loss loss;
 	/* Frames and rewritten headers that wait; offsets grow without end and
@@ -63,6 +69,9 @@ int64_t clock_ns(void);
 
 /* 0 or -ENOMEM. */
 int link_init(struct link *link, int in, int out, const struct link_settings *settings);
+
+/* The script begins now. */
+void link_start(struct link *link, int64_t now);
 void link_destroy(struct link *link);
 
 /* Takes in what has arrived, in turns of limited length. Returns the number of

@@ -63,6 +63,15 @@ void loss_init(struct loss *loss, double probability, uint64_t seed)
 	loss->gap = draw_gap(loss);
 }
 
+void loss_change(struct loss *loss, double probability)
+{
+	if (probability == loss->probability)
+		return;
+	/* draws have no memory, so the rest of the old gap says nothing of the new one */
+	loss->probability = probability;
+	loss->gap = draw_gap(loss);
+}
+
 bool loss_spares(const struct loss *loss, uint64_t count)
 {
 	return loss->gap >= count;

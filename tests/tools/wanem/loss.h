@@ -14,6 +14,9 @@ struct loss {
 
 void loss_init(struct loss *loss, double probability, uint64_t seed);
 
+/* Another probability from the next segment on. */
+void loss_change(struct loss *loss, double probability);
+
 /* True when none of the next count segments is lost. */
 bool loss_spares(const struct loss *loss, uint64_t count);
 

@@ -137,6 +137,8 @@ static int run(const struct options *options, struct tun tuns[2], struct link li
 	catch_signals();
 	report.realtime = be_punctual();
 	report.started = clock_ns();
+	for (unsigned i = 0; i < 2; i++)
+		link_start(&links[i], report.started);
 	if (announce(options->ready_fd) < 0 || carry(links, &report) < 0)
 		return 1;
 	report_print(&report);
@@ -151,12 +153,15 @@ int main(int argc, char **argv)
 	int status;
 
 	status = options_parse(&options, argc, argv);
-	if (status)
+	if (status) {
+		script_destroy(&options.script);
 		return status - 1;
+	}
 	status = run(&options, tuns, links);
 	for (unsigned i = 0; i < 2; i++) {
 		link_destroy(&links[i]);
 		tun_close(&tuns[i]);
 	}
+	script_destroy(&options.script);
 	return status;
 }

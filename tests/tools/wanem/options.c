@@ -3,6 +3,7 @@
 #include "options.h"
 
 #include "units.h"
+#include "values.h"
 
 #include <getopt.h>
 #include <net/if.h>
@@ -11,12 +12,11 @@
 #include <unistd.h>
 
 #define DELAY_MAX_US (60ULL * 1000000)
-#define RATE_MIN 1000ULL
 #define QUEUE_MIN (64ULL * 1024)
 #define VALUE_MAX 64
 
 /* Long options without a letter. */
-enum { OPTION_MTU = 256, OPTION_OVERHEAD, OPTION_READY_FD };
+enum { OPTION_MTU = 256, OPTION_OVERHEAD, OPTION_READY_FD, OPTION_SCRIPT };
 
 static const char usage[] =
 	"Usage: wanem [OPTION...]\n"
@@ -39,6 +39,10 @@ static const char usage[] =
 	"  -l, --loss PART              of the segments at random, such as 0.001 or 0.1%\n"
 	"  -s, --seed NUMBER            the same seed loses the same segments (default: 1)\n"
 	"      --overhead BYTES         that a segment takes on the wire besides its IP packet\n"
+	"      --script FILE            changes in time, a line each, from when it is ready:\n"
+	"                                 TIME rate RATE [for TIME] [a-to-b|b-to-a]\n"
+	"                                 TIME loss PART [for TIME] [a-to-b|b-to-a]\n"
+	"                                 TIME outage for TIME [a-to-b|b-to-a]\n"
 	"\n"
 	"      --ready-fd FD            write \"ready\" there when the devices are up (default: 1)\n"
 	"  -h, --help                   show this\n"
@@ -61,6 +65,7 @@ static const struct option long_options[] = {
 	{ "loss", required_argument, NULL, 'l' },
 	{ "seed", required_argument, NULL, 's' },
 	{ "overhead", required_argument, NULL, OPTION_OVERHEAD },
+	{ "script", required_argument, NULL, OPTION_SCRIPT },
 	{ "ready-fd", required_argument, NULL, OPTION_READY_FD },
 	{ "help", no_argument, NULL, 'h' },
 	{ 0 },
@@ -76,7 +81,7 @@ static int reject(const char *text, const char *expected)
 
 static bool parse_rate(struct link_settings *direction, const char *text)
 {
-	return !rate_parse(text, &direction->rate) && direction->rate >= RATE_MIN;
+	return rate_read(text, &direction->rate);
 }
 
 static bool parse_delay(struct link_settings *direction, const char *text)
@@ -96,14 +101,7 @@ static bool parse_queue(struct link_settings *direction, const char *text)
 
 static bool parse_loss(struct link_settings *direction, const char *text)
 {
-	char *end;
-
-	direction->loss = strtod(text, &end);
-	if (end != text && *end == '%') {
-		direction->loss /= 100;
-		end++;
-	}
-	return end != text && !*end && direction->loss >= 0 && direction->loss <= 1;
+	return loss_read(text, &direction->loss);
 }
 
 /* "VALUE" for both directions or "A-TO-B,B-TO-A". */
@@ -162,6 +160,8 @@ static int parse_common(struct options *options, int option, const char *text)
 		status = parse_number(text, 68, 65535, "an MTU of 68 to 65535 bytes", &number);
 		options->ends[0].mtu = options->ends[1].mtu = (unsigned)number;
 		return status;
+	case OPTION_SCRIPT:
+		return script_read(&options->script, text) ? 3 : 0;
 	case OPTION_OVERHEAD:
 		status = parse_number(text, 0, 1000, "an overhead of 0 to 1000 bytes", &number);
 		options->directions[0].overhead = options->directions[1].overhead =
@@ -188,16 +188,14 @@ static int parse_option(struct options *options, int option, const char *text)
 	case 'B':
 		return parse_address(&options->ends[option == 'B'], text);
 	case 'r':
-		return parse_both(options, text, "a rate of 1kbit or more, such as 100mbit",
-				  parse_rate);
+		return parse_both(options, text, RATE_EXPECTED, parse_rate);
 	case 'd':
 		return parse_both(options, text, "a delay of up to 60s, such as 25ms", parse_delay);
 	case 'q':
 		return parse_both(options, text, "the size of a queue, such as 256KiB",
 				  parse_queue);
 	case 'l':
-		return parse_both(options, text, "a loss between 0 and 1, such as 0.001 or 0.1%",
-				  parse_loss);
+		return parse_both(options, text, LOSS_EXPECTED, parse_loss);
 	default:
 		return parse_common(options, option, text);
 	}
@@ -212,6 +210,8 @@ static void complete(struct options *options)
 	for (unsigned i = 0; i < 2; i++) {
 		struct link_settings *direction = &options->directions[i];
 
+		direction->changes = options->script.changes[i];
+		direction->change_count = options->script.counts[i];
 		if (direction->queue)
 			continue;
 		direction->queue = (uint64_t)((double)direction->rate / 8e9 * round_trip_ns);

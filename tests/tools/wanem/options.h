@@ -5,11 +5,13 @@
 #define WANEM_OPTIONS_H
 
 #include "link.h"
+#include "script.h"
 #include "tun.h"
 
 struct options {
 	struct tun_settings ends[2];
 	struct link_settings directions[2];
+	struct script script; /* the caller destroys it */
 	int ready_fd; /* gets the line "ready" */
 };
 

@@ -32,6 +32,7 @@ static json_t *direction(const struct link *link, struct tun *from)
 		{ "cuts", counters->cuts },
 		{ "queue_drops", counters->queue_drops },
 		{ "losses", counters->losses },
+		{ "outage_losses", counters->outage_losses },
 		{ "queue_max", counters->queue_max },
 		{ "hidden_drops", tun_drops(from) },
 		{ "overflows", counters->overflows },
