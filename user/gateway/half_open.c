@@ -12,10 +12,10 @@
 #include <unistd.h>
 
 #include "address.h"
+#include "engine.h"
 #include "frame.h"
 #include "log.h"
 #include "proxy_protocol.h"
-#include "splice_engine.h"
 #include "wan_leg.h"
 
 /* The kernel gives up a WAN connection by itself (tcp_syn_retries: 127 s by
@@ -270,7 +270,7 @@ static void join(struct gateway_flow *flow)
 		}
 	}
 	relay_count(&gateway_relay_of(flow)->setup.shared->counters.joined, 1);
-	splice_engine_join(&flow->core);
+	engine_join(&flow->core);
 }
 
 /* The remote accepted: now, and not before, the client may hear of it. */

@@ -8,8 +8,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "engine.h"
 #include "relay_flow.h"
-#include "splice_engine.h"
 
 #define SWEEP_NS 1000000000ULL
 #define EVENTS_PER_TURN 256
@@ -79,7 +79,7 @@ static void run_runnable(struct relay *relay)
 		struct list *link = relay->runnable.next;
 		bool was_last = link == last;
 
-		splice_engine_run(list_entry(link, struct relay_flow, run_link));
+		engine_run(list_entry(link, struct relay_flow, run_link));
 		if (was_last)
 			break;
 	}

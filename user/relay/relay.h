@@ -4,7 +4,7 @@
  * thread, one epoll loop, nothing shared with other relays. This is what the
  * gateway's relays (user/gateway/gateway_relay.c) and the agent's trunk ends
  * (user/agent/trunk_relay.c) have in common: the loop, the flows
- * (relay_flow.c) and the engine that joins their legs (splice_engine.c).
+ * (relay_flow.c) and the engines that join their legs (engine.c).
  */
 #ifndef SLUICE_RELAY_H
 #define SLUICE_RELAY_H

@@ -6,6 +6,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "engine.h"
 #include "splice_engine.h"
 
 static void leg_init(struct leg *leg, struct relay_flow *flow)
@@ -47,7 +48,7 @@ static void leg_ready(struct watch *watch, uint32_t events)
 	if (flow->state == FLOW_CONNECTING || flow->state == FLOW_JOINING)
 		flow->relay->front->progress(flow);
 	else
-		splice_engine_run(flow);
+		engine_run(flow);
 }
 
 int leg_open(struct leg *leg, int fd)
@@ -60,7 +61,7 @@ int leg_open(struct leg *leg, int fd)
 
 /* All legs carry SO_LINGER {1,0}: whatever is not acknowledged yet makes this a
  * reset, and so does the death of this process. A leg that is done (see
- * splice_engine.c) has nothing left to reset. */
+ * engine.c) has nothing left to reset. */
 static void leg_close(struct leg *leg)
 {
 	if (leg->fd >= 0)
@@ -73,7 +74,7 @@ void flow_check(struct relay_flow *flow)
 	uint64_t limit_ns = flow->idle_timeout_s * 1000000000ULL;
 
 	if (flow->state == FLOW_CLOSING)
-		splice_engine_run(flow);
+		engine_run(flow);
 	if (flow->state >= FLOW_OPEN && flow->state < FLOW_ENDED && limit_ns &&
 	    flow->relay->now_ns - flow->active_ns >= limit_ns)
 		flow_end(flow, FLOW_END_IDLE);

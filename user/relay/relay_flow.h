@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * A flow inside its relay: two legs and two directions. The front (relay.h)
- * opens the legs and has it joined; splice_engine.c runs it. The front's own
+ * opens the legs and has it joined; engine.c runs it. The front's own
  * flow has this one as a member.
  */
 #ifndef SLUICE_RELAY_FLOW_H
