@@ -69,12 +69,13 @@ static __always_inline bool is_open(const struct splice_direction *direction)
 }
 
 /*
- * Begins to count: nothing was redirected or forwarded yet, so the next byte that
- * the other leg gets has the number write_seq.
+ * Begins to count. The relay writes nothing now, as it has nothing to write, and
+ * nothing was redirected yet: what the other leg was given ends with the bytes
+ * that the relay forwarded while the direction was held.
  */
 static __always_inline void begin(struct splice_direction *direction, const struct tcp_sock *target)
 {
-	direction->base = target->write_seq;
+	direction->base = target->write_seq - (__u32)direction->forwarded;
 	direction->mark = target->write_seq;
 	direction->started = 1;
 }

@@ -190,11 +190,6 @@ const char *gateway_relay_user(const struct gateway_config *config)
 
 int gateway_check(const struct gateway_config *config, char *error)
 {
-	if (config->engine == ENGINE_KERNEL) {
-		snprintf(error, GATEWAY_ERROR_MAX,
-			 "engine = kernel: not supported by this version: use auto or splice");
-		return -EOPNOTSUPP;
-	}
 	if (!getpwnam(gateway_relay_user(config))) {
 		snprintf(error, GATEWAY_ERROR_MAX,
 			 "user = %.64s: there is no such user: create it, or name another one",
@@ -340,6 +335,8 @@ static int start_relays(struct gateway *gateway, char *error)
 					      .relays = gateway_relay_count(gateway->config),
 					      .max_ports = gateway->config->max_ports,
 					      .user = gateway_relay_user(gateway->config),
+					      .engine = gateway->config->engine,
+					      .kernel_flows = 16384,
 					      .socket_map = -1,
 					      .all_serving = on_all_serving,
 					      .context = gateway };

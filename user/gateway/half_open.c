@@ -17,6 +17,7 @@
 #include "log.h"
 #include "proxy_protocol.h"
 #include "wan_leg.h"
+#include "wan_tuning.h"
 
 /* The kernel gives up a WAN connection by itself (tcp_syn_retries: 127 s by
  * default); this is for when it does not. */
@@ -270,6 +271,8 @@ static void join(struct gateway_flow *flow)
 		}
 	}
 	relay_count(&gateway_relay_of(flow)->setup.shared->counters.joined, 1);
+	flow->core.engine = flow->params.engine ?: (__u8)gateway_relay_of(flow)->setup.engine;
+	flow->core.budget = wan_window(&flow->params);
 	engine_join(&flow->core);
 }
 

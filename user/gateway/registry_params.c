@@ -48,8 +48,6 @@ static int check_supported(const struct wan_params *params, char *error)
 
 	if (params->parallel > 1)
 		what = "parallel greater than 1: not supported by this version";
-	else if (params->engine == ENGINE_KERNEL)
-		what = "engine = kernel: not supported by this version";
 	else if (params->skip_slow_start && tuning == TUNING_FAILED)
 		what = "skip-slow-start: sockets cannot be tuned here, see the log";
 	if (what) {

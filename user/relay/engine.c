@@ -7,18 +7,23 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
+#include "kernel_engine.h"
 #include "splice_engine.h"
 
 /* One step of the engine that carries the flow. */
-static enum step move(struct relay *relay, struct direction *direction)
+static enum step move(struct relay_flow *flow, struct direction *direction)
 {
-	return splice_engine_move(relay, direction);
+	if (direction->shared)
+		return kernel_engine_move(flow, direction);
+	return splice_engine_move(flow->relay, direction);
 }
 
 /* Passes the FIN on once everything before it is with the receiver's socket. */
-static enum step finish(struct direction *direction)
+static enum step finish(struct relay_flow *flow, struct direction *direction)
 {
 	if (!direction->finished || direction->shut || direction->in_pipe)
+		return STEP_WAIT;
+	if (direction->shared && !kernel_engine_is_through(flow, direction))
 		return STEP_WAIT;
 	if (shutdown(direction->to->fd, SHUT_WR) < 0)
 		return STEP_TO_FAILED;
@@ -70,33 +75,57 @@ static void close_when_done(struct relay_flow *flow)
 		flow_end(flow, FLOW_END_CLOSED);
 }
 
+/* The direction has carried more than these bytes, of which the kernel had carried
+ * so many: counts the difference. */
+static void count_bytes(struct relay_flow *flow, const struct direction *direction, uint64_t bytes,
+			uint64_t kernel_bytes)
+{
+	struct relay_counters *counters = flow->relay->counters;
+
+	if (direction->bytes == bytes)
+		return;
+	flow->active_ns = flow->relay->now_ns;
+	relay_count(direction == &flow->up ? &counters->bytes_up : &counters->bytes_down,
+		    direction->bytes - bytes);
+	relay_count(&counters->bytes_kernel, direction->kernel_bytes - kernel_bytes);
+}
+
 /* Runs one direction for a turn's share. False when the flow has ended. */
 static bool run_direction(struct relay_flow *flow, struct direction *direction, bool *more)
 {
-	__u64 *counter = direction == &flow->up ? &flow->relay->counters->bytes_up
-						: &flow->relay->counters->bytes_down;
-	uint64_t before = direction->bytes;
+	uint64_t before = direction->bytes, kernel_before = direction->kernel_bytes;
 	enum step step;
 
 	do {
-		step = move(flow->relay, direction);
+		step = move(flow, direction);
 	} while (step == STEP_MOVED && !direction->finished &&
 		 direction->bytes - before < TURN_BYTES);
 	*more |= step == STEP_MOVED;
-	if (direction->bytes != before) {
-		flow->active_ns = flow->relay->now_ns;
-		relay_count(counter, direction->bytes - before);
-	}
+	count_bytes(flow, direction, before, kernel_before);
 	if (step == STEP_WAIT || step == STEP_MOVED) {
 		if (direction->in_pipe == 0)
 			direction_release(flow->relay, direction);
-		step = finish(direction);
+		step = finish(flow, direction);
 	}
 	if (step == STEP_FROM_FAILED)
 		flow_end(flow, end_of_leg(flow, direction->from, errno));
 	else if (step == STEP_TO_FAILED)
 		flow_end(flow, end_of_leg(flow, direction->to, errno));
 	return flow->state != FLOW_ENDED;
+}
+
+static void look(struct relay_flow *flow, struct direction *direction)
+{
+	uint64_t before = direction->bytes, kernel_before = direction->kernel_bytes;
+
+	kernel_engine_look(direction);
+	count_bytes(flow, direction, before, kernel_before);
+}
+
+void engine_look(struct relay_flow *flow)
+{
+	look(flow, &flow->up);
+	look(flow, &flow->down);
 }
 
 /* A reset or time-out that epoll reported: the other leg is reset at once. */
@@ -143,5 +172,7 @@ void engine_join(struct relay_flow *flow)
 	/* What arrived before is announced by edges that are gone: try all. */
 	flow->client.readable = flow->client.writable = true;
 	flow->remote.readable = flow->remote.writable = true;
+	if (flow->engine == ENGINE_KERNEL)
+		kernel_engine_take(flow);
 	engine_run(flow);
 }

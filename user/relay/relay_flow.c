@@ -7,7 +7,12 @@
 #include <unistd.h>
 
 #include "engine.h"
+#include "kernel_engine.h"
 #include "splice_engine.h"
+
+/* How soon a flow is looked at again; doubled each time in vain. */
+#define SOON_MIN_NS 1000000ULL
+#define SOON_MAX_NS (128 * 1000000ULL)
 
 static void leg_init(struct leg *leg, struct relay_flow *flow)
 {
@@ -26,6 +31,7 @@ void flow_init(struct relay_flow *flow, struct relay *relay)
 	flow->up.from = flow->down.to = &flow->client;
 	flow->down.from = flow->up.to = &flow->remote;
 	list_init(&flow->run_link);
+	list_init(&flow->soon_link);
 	list_append(&relay->flows, &flow->link);
 	relay->flow_count++;
 }
@@ -69,11 +75,27 @@ static void leg_close(struct leg *leg)
 	leg->fd = -1;
 }
 
+void flow_look_soon(struct relay_flow *flow)
+{
+	uint64_t now_ns = flow->relay->now_ns;
+	bool again = flow->soon_ns > flow->active_ns && flow->soon_ns <= now_ns;
+
+	if (!list_empty(&flow->soon_link))
+		return;
+	flow->soon_wait_ns = again ? flow->soon_wait_ns * 2 : SOON_MIN_NS;
+	if (flow->soon_wait_ns > SOON_MAX_NS)
+		flow->soon_wait_ns = SOON_MAX_NS;
+	flow->soon_ns = now_ns + flow->soon_wait_ns;
+	list_append(&flow->relay->soon, &flow->soon_link);
+}
+
 void flow_check(struct relay_flow *flow)
 {
 	uint64_t limit_ns = flow->idle_timeout_s * 1000000000ULL;
 
-	if (flow->state == FLOW_CLOSING)
+	engine_look(flow);
+	if (flow->state == FLOW_CLOSING || kernel_engine_has_passed(&flow->up) ||
+	    kernel_engine_has_passed(&flow->down))
 		engine_run(flow);
 	if (flow->state >= FLOW_OPEN && flow->state < FLOW_ENDED && limit_ns &&
 	    flow->relay->now_ns - flow->active_ns >= limit_ns)
@@ -115,6 +137,8 @@ void flow_end(struct relay_flow *flow, enum flow_end end)
 		return;
 	leg_close(&flow->client);
 	leg_close(&flow->remote);
+	engine_look(flow);
+	kernel_engine_release(flow);
 	direction_release(relay, &flow->up);
 	direction_release(relay, &flow->down);
 	flow->state = FLOW_ENDED;
@@ -123,6 +147,7 @@ void flow_end(struct relay_flow *flow, enum flow_end end)
 	relay->flow_count--;
 	relay->front->ended(flow);
 	list_remove(&flow->run_link);
+	list_remove(&flow->soon_link);
 	list_remove(&flow->link);
 	list_append(&relay->ended, &flow->link);
 }
