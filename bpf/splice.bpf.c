@@ -157,7 +157,12 @@ int splice(struct __sk_buff *skb)
 	struct splice_direction *direction;
 	__u32 number;
 
-	if (!leg || skb->len == 0) /* a FIN alone: the socket tells the relay by itself */
+	/* A FIN alone. TCP has taken note of it and tells the relay; as a segment to be
+	 * passed it would wait behind what is redirected to this socket, and stop all
+	 * that: the kernel's worker takes "0 bytes done" for a failure. */
+	if (skb->len == 0)
+		return SK_DROP;
+	if (!leg)
 		return SK_PASS;
 	number = *leg;
 	direction = bpf_map_lookup_elem(&splice_directions, &number);
