@@ -24,6 +24,10 @@
 #include "routing.h"
 #include "time_wait.h"
 
+/* Flows that the kernel carries, of all relays, at most: a slot is 256 bytes of
+ * memory that is there from the start. Further ones run by the splice engine. */
+#define KERNEL_FLOWS_MAX 65536U
+
 /* How often draining entries and unused parameters are looked for. */
 #define SWEEP_US 500000ULL
 
@@ -259,6 +263,30 @@ static void start_tuning(struct gateway *gateway)
 	params_table_tuned(gateway->tune != NULL);
 }
 
+/* A kernel that fails the test serves all the same, by the splice engine. */
+static void test_kernel_engine(struct gateway *gateway)
+{
+	gateway->kernel_engine = kernel_engine_test(gateway->kernel_engine_why) == 0;
+	if (gateway->kernel_engine)
+		log_debug("kernel engine: %s", gateway->kernel_engine_why);
+	else
+		log_warning("the kernel engine is not used: %s", gateway->kernel_engine_why);
+}
+
+/* Slots for the flows of a relay: two descriptors each is what it has, and all
+ * relays together have KERNEL_FLOWS_MAX. */
+static uint32_t kernel_flows(const struct gateway *gateway)
+{
+	uint32_t share = KERNEL_FLOWS_MAX / gateway_relay_count(gateway->config);
+	struct rlimit files;
+
+	if (!gateway->kernel_engine)
+		return 0;
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur / 2 < share)
+		return (uint32_t)(files.rlim_cur / 2);
+	return share;
+}
+
 static int start_tables(struct gateway *gateway, char *error)
 {
 	const struct gateway_config *config = gateway->config;
@@ -336,7 +364,7 @@ static int start_relays(struct gateway *gateway, char *error)
 					      .max_ports = gateway->config->max_ports,
 					      .user = gateway_relay_user(gateway->config),
 					      .engine = gateway->config->engine,
-					      .kernel_flows = 16384,
+					      .kernel_flows = kernel_flows(gateway),
 					      .socket_map = -1,
 					      .all_serving = on_all_serving,
 					      .context = gateway };
@@ -432,8 +460,10 @@ int gateway_start(struct gateway *gateway, const struct gateway_options *options
 	sd_event_now(gateway->event, CLOCK_MONOTONIC, &gateway->started_us);
 	result = make_run_dir(gateway, error);
 	result = result ?: start_control(gateway, error);
-	if (!result)
+	if (!result) {
 		start_tuning(gateway);
+		test_kernel_engine(gateway);
+	}
 	result = result ?: start_tables(gateway, error);
 	if (!result) {
 		gateway->routing = true; /* also when only a part of it was added */
