@@ -110,8 +110,8 @@ static void run_soon(struct relay *relay)
 	}
 }
 
-/* Milliseconds until something has to be done, but not more than so many. */
-static int milliseconds_to_wait(const struct relay *relay, int most)
+/* Nanoseconds until something has to be done, but not more than so many. */
+static uint64_t time_to_wait(const struct relay *relay, uint64_t most_ns)
 {
 	if (!list_empty(&relay->runnable))
 		return 0;
@@ -120,10 +120,10 @@ static int milliseconds_to_wait(const struct relay *relay, int most)
 		uint64_t wait_ns = flow->soon_ns > relay->now_ns ? flow->soon_ns - relay->now_ns
 								 : 0;
 
-		if (wait_ns < (uint64_t)most * 1000000)
-			most = (int)((wait_ns + 999999) / 1000000);
+		if (wait_ns < most_ns)
+			most_ns = wait_ns;
 	}
-	return most;
+	return most_ns;
 }
 
 static void free_ended(struct relay *relay)
@@ -139,8 +139,10 @@ static void free_ended(struct relay *relay)
 void relay_turn(struct relay *relay, int timeout_ms, void (*tick)(struct relay *relay))
 {
 	struct epoll_event events[EVENTS_PER_TURN];
-	int count = epoll_wait(relay->epoll, events, EVENTS_PER_TURN,
-			       milliseconds_to_wait(relay, timeout_ms));
+	uint64_t wait_ns = time_to_wait(relay, (uint64_t)timeout_ms * 1000000);
+	struct timespec wait = { .tv_sec = (time_t)(wait_ns / 1000000000),
+				 .tv_nsec = (long)(wait_ns % 1000000000) };
+	int count = epoll_pwait2(relay->epoll, events, EVENTS_PER_TURN, &wait, NULL);
 
 	read_clock(relay);
 	if (tick)

@@ -83,8 +83,8 @@ int leg_open(struct leg *leg, int fd);
  * (0: none). 0 or a negative errno. */
 int leg_set_options(int fd, uint32_t keepalive_s);
 
-/* Has the flow run in a millisecond; later and later if that is asked for again
- * and again while no byte moves. For what no event tells of. */
+/* Has the flow run in a moment; later and later if that is asked for again and
+ * again while no byte moves. For what no event tells of. */
 void flow_look_soon(struct relay_flow *flow);
 
 /* Idle time-out, and what has to be looked at now and then. May end the flow. */
