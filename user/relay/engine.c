@@ -40,6 +40,7 @@ static enum flow_end end_of_leg(const struct relay_flow *flow, const struct leg 
 	case ECONNRESET:
 	case EPIPE:
 	case ECONNREFUSED:
+	case ENOTCONN: /* of shutdown(2): reset since epoll was asked */
 		return client ? FLOW_END_CLIENT_RESET : FLOW_END_REMOTE_RESET;
 	case ETIMEDOUT:
 	case EHOSTUNREACH:
