@@ -53,8 +53,10 @@
 	X(leg_timed_out, "flows of which a leg timed out")                        \
 	X(idle, "flows reset after the idle time-out")                            \
 	X(failed, "flows reset for a local error")                                \
+	X(kernel_flows, "flows that were given to the kernel")                    \
 	X(bytes_up, "bytes carried from clients to remotes")                      \
-	X(bytes_down, "bytes carried from remotes to clients")
+	X(bytes_down, "bytes carried from remotes to clients")                    \
+	X(bytes_kernel, "of both, those that the kernel carried by itself")
 
 /* X(name, description): what became of agents' connections and messages. The
  * registrar counts what it sees itself, main what it decides. */

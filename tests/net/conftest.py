@@ -29,8 +29,9 @@ def pytest_addoption(parser):
     group = parser.getgroup("sluice")
     group.addoption("--straight", action="store_true",
                     help="no daemon: what holds through sluice must hold without it")
-    group.addoption("--engine", default="splice", metavar="LIST",
-                    help="engines to run every test with, e.g. splice,kernel")
+    group.addoption("--engine", default=None, metavar="LIST",
+                    help="engines to run every test with, e.g. splice,kernel; without it "
+                         "both for what is marked `engines`, and auto for the rest")
     group.addoption("--intercept", default="tc", metavar="LIST",
                     help="interceptions to run every test with, e.g. tc,xdp")
 
@@ -52,7 +53,11 @@ def pytest_generate_tests(metafunc):
         if metafunc.config.option.straight:
             modes = [("none", "tc")]
         else:
-            modes = list(itertools.product(metafunc.config.option.engine.split(","),
+            engines = metafunc.config.option.engine
+            if not engines:
+                marked = metafunc.definition.get_closest_marker("engines")
+                engines = "splice,kernel" if marked else "auto"
+            modes = list(itertools.product(engines.split(","),
                                            metafunc.config.option.intercept.split(",")))
         ids = ["straight" if engine == "none" else engine if intercept == "tc"
                else f"{engine}-{intercept}" for engine, intercept in modes]
@@ -118,10 +123,12 @@ def pytest_runtest_protocol(item):
     """No test hangs: SIGALRM interrupts whatever it waits for."""
     def expired(_signum, _frame):
         faulthandler.dump_traceback()
-        raise TimeoutError(f"the test took more than {TEST_SECONDS} s")
+        raise TimeoutError(f"the test took more than {seconds} s")
 
+    marker = item.get_closest_marker("timeout_seconds")
+    seconds = marker.args[0] if marker else TEST_SECONDS
     previous = signal.signal(signal.SIGALRM, expired)
-    signal.alarm(TEST_SECONDS)
+    signal.alarm(seconds)
     try:
         yield
     finally:

@@ -12,6 +12,7 @@ from peer import Server, Stream, Task, file_digest, receive_digest, send_stream
 from rig import (SOCKET_TIMEOUT, Capture, echo, receive, receive_all, reset, wait_for)
 
 MIB = 1 << 20
+pytestmark = pytest.mark.engines
 
 
 # ---- half-close ----

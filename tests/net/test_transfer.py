@@ -14,6 +14,7 @@ from peer import (Stream, Task, carry, file_digest, receive_digest, send_stream,
 from rig import FAMILIES, receive_all, resident_bytes, socket_bytes, wait_for
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+pytestmark = pytest.mark.engines
 SIZES = {"1KiB": KIB, "10MiB": 10 * MIB, "1GiB": GIB}
 
 NGINX = """

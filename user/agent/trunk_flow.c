@@ -10,8 +10,8 @@
 #include <unistd.h>
 
 #include "address.h"
+#include "engine.h"
 #include "log.h"
-#include "splice_engine.h"
 
 /* From accepting a connection to its header, which is its first segment; and for
  * a gateway that was told no to close. */
@@ -125,7 +125,7 @@ static void join(struct trunk_flow *flow)
 		return;
 	}
 	flow->phase = TRUNK_JOINED;
-	splice_engine_join(&flow->core);
+	engine_join(&flow->core);
 }
 
 /* ---- the header ---- */

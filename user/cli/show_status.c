@@ -12,17 +12,22 @@ static int print_summary(const struct cli *cli, const json_t *result)
 	const char *state;
 	const char *engine;
 	const char *registrar;
+	const char *why;
+	int offered;
 	char text[CELL_TEXT_MAX];
 
-	if (json_unpack((json_t *)result,
-			"{s:s, s:I, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:{s:s, s:I}}",
-			"version", &version, "pid", &pid, "state", &state, "engine", &engine,
-			"proxies", &proxies, "ports", &ports, "params", &params, "flows", &flows,
-			"half_open", &half_open, "half_open_limit", &half_open_limit, "registrar",
-			"state", &registrar, "services", &services))
+	if (json_unpack(
+		    (json_t *)result,
+		    "{s:s, s:I, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:{s:s, s:I}, s:{s:b, s:s}}",
+		    "version", &version, "pid", &pid, "state", &state, "engine", &engine, "proxies",
+		    &proxies, "ports", &ports, "params", &params, "flows", &flows, "half_open",
+		    &half_open, "half_open_limit", &half_open_limit, "registrar", "state",
+		    &registrar, "services", &services, "kernel_engine", "offered", &offered, "why",
+		    &why))
 		return cli_fail_answer(cli);
 	printf("sluiced %s, pid %lld, up %s, %s, engine %s\n", version, pid,
 	       format_age(json_object_get(result, "uptime_s"), text), state, engine);
+	printf("kernel engine: %s (%s)\n", offered ? "offered" : "not offered", why);
 	printf("tables: %lld proxies, %lld ports, %lld params\n", proxies, ports, params);
 	printf("flows: %lld, and %lld of at most %lld half-open\n", flows, half_open,
 	       half_open_limit);

@@ -25,6 +25,10 @@
 #include "routing.h"
 #include "time_wait.h"
 
+/* Flows that the kernel carries, of all relays, at most: a slot is 256 bytes of
+ * memory that is there from the start. Further ones run by the splice engine. */
+#define KERNEL_FLOWS_MAX 65536U
+
 /* How often draining entries and unused parameters are looked for. */
 #define SWEEP_US 500000ULL
 
@@ -191,11 +195,6 @@ const char *gateway_relay_user(const struct gateway_config *config)
 
 int gateway_check(const struct gateway_config *config, char *error)
 {
-	if (config->engine == ENGINE_KERNEL) {
-		snprintf(error, GATEWAY_ERROR_MAX,
-			 "engine = kernel: not supported by this version: use auto or splice");
-		return -EOPNOTSUPP;
-	}
 	if (!getpwnam(gateway_relay_user(config))) {
 		snprintf(error, GATEWAY_ERROR_MAX,
 			 "user = %.64s: there is no such user: create it, or name another one",
@@ -263,6 +262,30 @@ static void start_tuning(struct gateway *gateway)
 	if (tune_open(&gateway->tune, error))
 		log_warning("%s; skip-slow-start and linkrate cannot be had", error);
 	params_table_tuned(gateway->tune != NULL);
+}
+
+/* A kernel that fails the test serves all the same, by the splice engine. */
+static void test_kernel_engine(struct gateway *gateway)
+{
+	gateway->kernel_engine = kernel_engine_test(gateway->kernel_engine_why) == 0;
+	if (gateway->kernel_engine)
+		log_debug("kernel engine: %s", gateway->kernel_engine_why);
+	else
+		log_warning("the kernel engine is not used: %s", gateway->kernel_engine_why);
+}
+
+/* Slots for the flows of a relay: two descriptors each is what it has, and all
+ * relays together have KERNEL_FLOWS_MAX. */
+static uint32_t kernel_flows(const struct gateway *gateway)
+{
+	uint32_t share = KERNEL_FLOWS_MAX / gateway_relay_count(gateway->config);
+	struct rlimit files;
+
+	if (!gateway->kernel_engine)
+		return 0;
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur / 2 < share)
+		return (uint32_t)(files.rlim_cur / 2);
+	return share;
 }
 
 static int start_tables(struct gateway *gateway, char *error)
@@ -341,6 +364,8 @@ static int start_relays(struct gateway *gateway, char *error)
 					      .relays = gateway_relay_count(gateway->config),
 					      .max_ports = gateway->config->max_ports,
 					      .user = gateway_relay_user(gateway->config),
+					      .engine = gateway->config->engine,
+					      .kernel_flows = kernel_flows(gateway),
 					      .socket_map = -1,
 					      .all_serving = on_all_serving,
 					      .context = gateway };
@@ -436,8 +461,10 @@ int gateway_start(struct gateway *gateway, const struct gateway_options *options
 	sd_event_now(gateway->event, CLOCK_MONOTONIC, &gateway->started_us);
 	result = make_run_dir(gateway, error);
 	result = result ?: start_control(gateway, error);
-	if (!result)
+	if (!result) {
 		start_tuning(gateway);
+		test_kernel_engine(gateway);
+	}
 	result = result ?: start_tables(gateway, error);
 	if (!result) {
 		gateway->routing = true; /* also when only a part of it was added */

@@ -13,6 +13,7 @@
 #include "control.h"
 #include "gateway_config.h"
 #include "intercept.h"
+#include "kernel_engine_test.h"
 #include "registrar_process.h"
 #include "registrations.h"
 #include "registry.h"
@@ -33,6 +34,8 @@ struct gateway {
 	sd_event *event;
 	struct intercept *intercept;
 	struct tune *tune; /* NULL: sockets are not tuned */
+	bool kernel_engine; /* flows may be given to the kernel */
+	char kernel_engine_why[KERNEL_ENGINE_TEST_TEXT_MAX]; /* or may not */
 	struct registry *registry;
 	struct supervisor *supervisor;
 	struct registrations registrations;

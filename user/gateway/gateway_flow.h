@@ -42,6 +42,6 @@ void gateway_flow_ended(struct relay_flow *flow);
 void gateway_flow_free(struct relay_flow *flow);
 
 /* Fills record with the flow's present state, TCP_INFO of both legs included. */
-void gateway_flow_describe(const struct gateway_flow *flow, struct flow_record *record);
+void gateway_flow_describe(struct gateway_flow *flow, struct flow_record *record);
 
 #endif

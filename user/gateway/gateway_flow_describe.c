@@ -7,7 +7,9 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
+#include "engine.h"
 #include "gateway_flow.h"
+#include "kernel_engine.h"
 #include "mptcp.h"
 
 /* Connections of one leg share what they send; the rest is that of their sum. */
@@ -52,14 +54,27 @@ static void describe_direction(const struct direction *direction, struct flow_di
 	if (direction->to->fd >= 0)
 		ioctl(direction->to->fd, SIOCOUTQ, &queued);
 	out->bytes = direction->bytes;
-	out->relay_bytes = direction->bytes;
+	out->kernel_bytes = direction->kernel_bytes;
+	out->relay_bytes = direction->bytes - direction->kernel_bytes;
 	out->backlog = direction->in_pipe + (uint64_t)(queued > 0 ? queued : 0);
+	if (direction->shared)
+		out->backlog += kernel_engine_backlog(direction);
 }
 
-void gateway_flow_describe(const struct gateway_flow *flow, struct flow_record *record)
+static enum flow_engine engine_now(const struct relay_flow *flow)
 {
-	const struct relay_flow *core = &flow->core;
+	if (!flow->up.shared)
+		return FLOW_ENGINE_SPLICE;
+	if (kernel_engine_is_passing(&flow->up) || kernel_engine_is_passing(&flow->down))
+		return FLOW_ENGINE_RELAY;
+	return FLOW_ENGINE_KERNEL;
+}
 
+void gateway_flow_describe(struct gateway_flow *flow, struct flow_record *record)
+{
+	struct relay_flow *core = &flow->core;
+
+	engine_look(core);
 	memset(record, 0, sizeof(*record));
 	record->id = flow->id;
 	record->tuple = flow->tuple;
@@ -68,7 +83,7 @@ void gateway_flow_describe(const struct gateway_flow *flow, struct flow_record *
 	record->state = (__u8)core->state;
 	record->end = (__u8)core->end;
 	record->one_connection = flow->one_connection;
-	record->engine = FLOW_ENGINE_SPLICE;
+	record->engine = (__u8)engine_now(core);
 	record->params = flow->params;
 	record->age_ms = (core->relay->now_ns - core->since_ns) / 1000000;
 	record->idle_ms = (core->relay->now_ns - core->active_ns) / 1000000;

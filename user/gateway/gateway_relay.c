@@ -14,6 +14,7 @@
 #include "child.h"
 #include "gateway_flow.h"
 #include "half_open.h"
+#include "kernel_engine.h"
 #include "log.h"
 #include "mptcp.h"
 #include "parallel.h"
@@ -161,6 +162,10 @@ static int start(struct gateway_relay *relay)
 	int result = relay_init(&relay->core, &front, &relay->setup.shared->counters);
 
 	result = result ?: half_open_init(relay);
+	if (result)
+		return result;
+	if (relay->setup.splice_maps.flows)
+		result = kernel_engine_open(&relay->core, &relay->setup.splice_maps);
 	if (result)
 		return result;
 	relay->ring = ring_buffer__new(relay->setup.ring_map, ring_sample, relay, NULL);

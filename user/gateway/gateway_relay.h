@@ -13,6 +13,7 @@
 #include "counters.h"
 #include "list.h"
 #include "relay.h"
+#include "splice_program.h"
 #include "tables.h"
 
 struct mptcp_manager;
@@ -35,6 +36,8 @@ struct gateway_relay_setup {
 	int half_open_map;
 	int param_map;
 	int socket_map; /* see tune_socket(); -1: sockets are not tuned */
+	struct splice_maps splice_maps; /* of the kernel engine; none: it is not offered */
+	unsigned engine; /* enum engine_choice, of ports that say auto */
 	uint64_t *half_open_by_client; /* mapping of that map */
 	struct relay_state *state; /* this relay's entry of the map relays */
 	struct relay_shared *shared;

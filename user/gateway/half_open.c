@@ -12,13 +12,14 @@
 #include <unistd.h>
 
 #include "address.h"
+#include "engine.h"
 #include "frame.h"
 #include "log.h"
 #include "parallel.h"
 #include "proxy_protocol.h"
-#include "splice_engine.h"
 #include "trunk_ask.h"
 #include "wan_leg.h"
+#include "wan_tuning.h"
 
 /* The kernel gives up a WAN connection by itself (tcp_syn_retries: 127 s by
  * default); this is for when it does not. */
@@ -287,7 +288,9 @@ static void join(struct gateway_flow *flow)
 	}
 	relay_count(&gateway_relay_of(flow)->setup.shared->counters.joined, 1);
 	parallel_complete(flow);
-	splice_engine_join(&flow->core);
+	flow->core.engine = flow->params.engine ?: (__u8)gateway_relay_of(flow)->setup.engine;
+	flow->core.budget = wan_window(&flow->params);
+	engine_join(&flow->core);
 }
 
 /* The remote accepted: now, and not before, the client may hear of it. */

@@ -50,8 +50,6 @@ static int check_supported(const struct wan_params *params, char *error)
 
 	if (params->parallel > 1 && !mptcp_is_available())
 		what = "parallel: this kernel has no MPTCP, or net.mptcp.enabled is 0";
-	else if (params->engine == ENGINE_KERNEL)
-		what = "engine = kernel: not supported by this version";
 	else if (params->skip_slow_start && tuning == TUNING_FAILED)
 		what = "skip-slow-start: sockets cannot be tuned here, see the log";
 	if (what) {

@@ -80,8 +80,11 @@ static int open_listeners(const struct relay_process *relay, int listeners[2])
 
 static _Noreturn void run_child(const struct gateway_relay_setup *setup)
 {
-	int keep[] = { setup->listeners[0],  setup->listeners[1], setup->channel,   setup->ring_map,
-		       setup->half_open_map, setup->param_map,	  setup->socket_map };
+	const struct splice_maps *splice = &setup->splice_maps;
+	int keep[] = { setup->listeners[0], setup->listeners[1],  setup->channel,
+		       setup->ring_map,	    setup->half_open_map, setup->param_map,
+		       setup->socket_map,   splice->sockets,	  splice->legs,
+		       splice->directions,  splice->events };
 	char name[32];
 
 	snprintf(name, sizeof(name), "sluiced relay %u", setup->index);
@@ -98,6 +101,7 @@ static void close_setup(struct gateway_relay_setup *setup, int main_channel)
 		close(setup->channel);
 	if (setup->ring_map >= 0)
 		close(setup->ring_map);
+	splice_maps_close(&setup->splice_maps);
 	if (main_channel >= 0)
 		close(main_channel);
 }
@@ -115,6 +119,8 @@ int relay_spawn(struct relay_process *relay)
 		.half_open_map = maps.half_open,
 		.param_map = maps.param_table,
 		.socket_map = options->socket_map,
+		.splice_maps = SPLICE_MAPS_NONE,
+		.engine = options->engine,
 		.half_open_by_client = intercept_half_open_by_client(options->intercept),
 		.state = &intercept_relay_states(options->intercept)[relay->index],
 		.shared = relay->shared,
@@ -130,6 +136,11 @@ int relay_spawn(struct relay_process *relay)
 	if (setup.ring_map < 0) {
 		result = setup.ring_map;
 		goto failed;
+	}
+	if (options->kernel_flows) {
+		result = splice_program_load(options->kernel_flows, &setup.splice_maps);
+		if (result)
+			goto failed;
 	}
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, channel) < 0) {
 		result = -errno;

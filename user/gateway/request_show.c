@@ -7,6 +7,7 @@
 #include "address.h"
 #include "params.h"
 #include "requests.h"
+#include "units.h"
 
 static const char *attached_by(const struct intercept_interface *interface)
 {
@@ -58,19 +59,28 @@ static json_t *show_registrar(const struct gateway *gateway)
 			 (json_int_t)registry_leased_count(gateway->registry));
 }
 
+static json_t *show_kernel_engine(const struct gateway *gateway)
+{
+	return json_pack("{s:b,s:s}", "offered", gateway->kernel_engine, "why",
+			 gateway->kernel_engine_why);
+}
+
 static json_t *show_status(const struct gateway *gateway)
 {
 	const char *state = gateway->draining ? "draining" : "running";
+	struct wan_params params = { .engine = (__u8)gateway->config->engine };
+	char engine[UNIT_TEXT_MAX];
 	uint64_t now_us = 0;
 
 	sd_event_now(gateway->event, CLOCK_MONOTONIC, &now_us);
-	return json_pack("{s:s,s:i,s:I,s:s,s:s,s:o,s:o,s:o,s:I,s:I,s:I,s:I,s:I,s:I}", "version",
+	return json_pack("{s:s,s:i,s:I,s:s,s:s,s:o,s:o,s:o,s:o,s:I,s:I,s:I,s:I,s:I,s:I}", "version",
 			 SLUICE_VERSION, "pid", (int)getpid(), "uptime_s",
 			 (json_int_t)((now_us - gateway->started_us) / 1000000), "state",
-			 gateway->stopping ? "stopping" : state, "engine", "splice", "interfaces",
-			 show_interfaces(gateway), "relays", show_relays(gateway), "registrar",
-			 show_registrar(gateway), "proxies",
-			 (json_int_t)registry_proxy_count(gateway->registry), "ports",
+			 gateway->stopping ? "stopping" : state, "engine",
+			 params_get(&params, "engine", engine), "kernel_engine",
+			 show_kernel_engine(gateway), "interfaces", show_interfaces(gateway),
+			 "relays", show_relays(gateway), "registrar", show_registrar(gateway),
+			 "proxies", (json_int_t)registry_proxy_count(gateway->registry), "ports",
 			 (json_int_t)registry_port_count(gateway->registry), "params",
 			 (json_int_t)registry_params_count(gateway->registry), "flows",
 			 (json_int_t)supervisor_flows(gateway->supervisor), "half_open",

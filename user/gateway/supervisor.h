@@ -27,6 +27,8 @@ struct supervisor_options {
 	unsigned relays;
 	uint32_t max_ports;
 	const char *user; /* borrowed */
+	unsigned engine; /* enum engine_choice, of ports that say auto */
+	uint32_t kernel_flows; /* that each relay may give to the kernel; 0: it is not offered */
 	int socket_map; /* for tune_socket(); borrowed; -1: sockets are not tuned */
 	/* All relays serve for the first time. */
 	void (*all_serving)(void *context);

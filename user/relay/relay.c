@@ -8,8 +8,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "engine.h"
+#include "kernel_engine.h"
 #include "relay_flow.h"
-#include "splice_engine.h"
 
 #define SWEEP_NS 1000000000ULL
 #define EVENTS_PER_TURN 256
@@ -20,6 +21,13 @@ int relay_watch(struct relay *relay, int fd, uint32_t events, struct watch *watc
 	struct epoll_event event = { .events = events, .data.ptr = watch };
 
 	return epoll_ctl(relay->epoll, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
+}
+
+void relay_rewatch(struct relay *relay, int fd, uint32_t events, struct watch *watch)
+{
+	struct epoll_event event = { .events = events, .data.ptr = watch };
+
+	epoll_ctl(relay->epoll, EPOLL_CTL_MOD, fd, &event);
 }
 
 static void read_clock(struct relay *relay)
@@ -47,6 +55,7 @@ int relay_init(struct relay *relay, const struct relay_front *front,
 	relay->counters = counters;
 	list_init(&relay->flows);
 	list_init(&relay->runnable);
+	list_init(&relay->soon);
 	list_init(&relay->ended);
 	pipe_pool_init(&relay->pipes);
 	relay->flow_limit = flow_limit();
@@ -79,10 +88,42 @@ static void run_runnable(struct relay *relay)
 		struct list *link = relay->runnable.next;
 		bool was_last = link == last;
 
-		splice_engine_run(list_entry(link, struct relay_flow, run_link));
+		engine_run(list_entry(link, struct relay_flow, run_link));
 		if (was_last)
 			break;
 	}
+}
+
+/* Flows whose time has come. */
+static void run_soon(struct relay *relay)
+{
+	struct list *link = relay->soon.next;
+
+	while (link != &relay->soon) {
+		struct relay_flow *flow = list_entry(link, struct relay_flow, soon_link);
+
+		link = link->next;
+		if (flow->soon_ns > relay->now_ns)
+			continue;
+		list_remove(&flow->soon_link);
+		engine_run(flow);
+	}
+}
+
+/* Nanoseconds until something has to be done, but not more than so many. */
+static uint64_t time_to_wait(const struct relay *relay, uint64_t most_ns)
+{
+	if (!list_empty(&relay->runnable))
+		return 0;
+	for (const struct list *link = relay->soon.next; link != &relay->soon; link = link->next) {
+		const struct relay_flow *flow = list_entry(link, struct relay_flow, soon_link);
+		uint64_t wait_ns = flow->soon_ns > relay->now_ns ? flow->soon_ns - relay->now_ns
+								 : 0;
+
+		if (wait_ns < most_ns)
+			most_ns = wait_ns;
+	}
+	return most_ns;
 }
 
 static void free_ended(struct relay *relay)
@@ -98,8 +139,10 @@ static void free_ended(struct relay *relay)
 void relay_turn(struct relay *relay, int timeout_ms, void (*tick)(struct relay *relay))
 {
 	struct epoll_event events[EVENTS_PER_TURN];
-	int count = epoll_wait(relay->epoll, events, EVENTS_PER_TURN,
-			       list_empty(&relay->runnable) ? timeout_ms : 0);
+	uint64_t wait_ns = time_to_wait(relay, (uint64_t)timeout_ms * 1000000);
+	struct timespec wait = { .tv_sec = (time_t)(wait_ns / 1000000000),
+				 .tv_nsec = (long)(wait_ns % 1000000000) };
+	int count = epoll_pwait2(relay->epoll, events, EVENTS_PER_TURN, &wait, NULL);
 
 	read_clock(relay);
 	if (tick)
@@ -110,6 +153,7 @@ void relay_turn(struct relay *relay, int timeout_ms, void (*tick)(struct relay *
 		watch->ready(watch, events[i].events);
 	}
 	run_runnable(relay);
+	run_soon(relay);
 	if (relay->now_ns >= relay->next_sweep_ns)
 		sweep(relay);
 	free_ended(relay);
@@ -118,6 +162,7 @@ void relay_turn(struct relay *relay, int timeout_ms, void (*tick)(struct relay *
 void relay_free(struct relay *relay)
 {
 	free_ended(relay);
+	kernel_engine_close(relay);
 	pipe_pool_free(&relay->pipes);
 	close(relay->epoll);
 }

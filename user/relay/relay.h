@@ -4,7 +4,7 @@
  * thread, one epoll loop, nothing shared with other relays. This is what the
  * gateway's relays (user/gateway/gateway_relay.c) and the agent's trunk ends
  * (user/agent/trunk_relay.c) have in common: the loop, the flows
- * (relay_flow.c) and the engine that joins their legs (splice_engine.c).
+ * (relay_flow.c) and the engines that join their legs (engine.c).
  */
 #ifndef SLUICE_RELAY_H
 #define SLUICE_RELAY_H
@@ -16,6 +16,7 @@
 #include "list.h"
 #include "pipe_pool.h"
 
+struct kernel_slots;
 struct relay_flow;
 
 /* Something in the relay's epoll set. Embedded in what it watches. */
@@ -46,8 +47,10 @@ struct relay {
 	uint64_t flow_count; /* flows alive */
 	bool stopping;
 	struct pipe_pool pipes;
+	struct kernel_slots *kernel; /* NULL: no flow is given to the kernel */
 	struct list flows; /* all, oldest first */
 	struct list runnable; /* have more to do than one turn's share */
+	struct list soon; /* have to be run at their time */
 	struct list ended; /* freed when the turn is over */
 };
 
@@ -60,6 +63,9 @@ void relay_free(struct relay *relay);
 
 /* Adds fd to the epoll set. watch must outlive fd. 0 or a negative errno. */
 int relay_watch(struct relay *relay, int fd, uint32_t events, struct watch *watch);
+
+/* Changes what is waited for, and tells of it if it is there already. */
+void relay_rewatch(struct relay *relay, int fd, uint32_t events, struct watch *watch);
 
 /*
  * One turn: waits for something to do, timeout_ms at most, and does each flow's

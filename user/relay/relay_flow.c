@@ -7,7 +7,14 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "engine.h"
+#include "kernel_engine.h"
 #include "splice_engine.h"
+
+/* How soon a flow is looked at again; doubled each time in vain. The kernel's
+ * worker, for which this waits most often, needs less than the shortest. */
+#define SOON_MIN_NS 50000ULL
+#define SOON_MAX_NS (128 * 1000000ULL)
 
 static void leg_init(struct leg *leg, struct relay_flow *flow)
 {
@@ -26,6 +33,7 @@ void flow_init(struct relay_flow *flow, struct relay *relay)
 	flow->up.from = flow->down.to = &flow->client;
 	flow->down.from = flow->up.to = &flow->remote;
 	list_init(&flow->run_link);
+	list_init(&flow->soon_link);
 	list_append(&relay->flows, &flow->link);
 	relay->flow_count++;
 }
@@ -50,7 +58,7 @@ static void leg_ready(struct watch *watch, uint32_t events)
 		leg->failed |= (events & EPOLLHUP) != 0;
 		flow->relay->front->progress(flow);
 	} else {
-		splice_engine_run(flow);
+		engine_run(flow);
 	}
 }
 
@@ -64,7 +72,7 @@ int leg_open(struct leg *leg, int fd)
 
 /* All legs carry SO_LINGER {1,0}: whatever is not acknowledged yet makes this a
  * reset, and so does the death of this process. A leg that is done (see
- * splice_engine.c) has nothing left to reset. */
+ * engine.c) has nothing left to reset. */
 static void leg_close(struct leg *leg, enum flow_end end)
 {
 	static const struct linger none = { 0 };
@@ -77,12 +85,28 @@ static void leg_close(struct leg *leg, enum flow_end end)
 	leg->fd = -1;
 }
 
+void flow_look_soon(struct relay_flow *flow)
+{
+	uint64_t now_ns = flow->relay->now_ns;
+	bool again = flow->soon_ns > flow->active_ns && flow->soon_ns <= now_ns;
+
+	if (!list_empty(&flow->soon_link))
+		return;
+	flow->soon_wait_ns = again ? flow->soon_wait_ns * 2 : SOON_MIN_NS;
+	if (flow->soon_wait_ns > SOON_MAX_NS)
+		flow->soon_wait_ns = SOON_MAX_NS;
+	flow->soon_ns = now_ns + flow->soon_wait_ns;
+	list_append(&flow->relay->soon, &flow->soon_link);
+}
+
 void flow_check(struct relay_flow *flow)
 {
 	uint64_t limit_ns = flow->idle_timeout_s * 1000000000ULL;
 
-	if (flow->state == FLOW_CLOSING)
-		splice_engine_run(flow);
+	engine_look(flow);
+	if (flow->state == FLOW_CLOSING || kernel_engine_has_passed(&flow->up) ||
+	    kernel_engine_has_passed(&flow->down))
+		engine_run(flow);
 	if (flow->state >= FLOW_OPEN && flow->state < FLOW_ENDED && limit_ns &&
 	    flow->relay->now_ns - flow->active_ns >= limit_ns)
 		flow_end(flow, FLOW_END_IDLE);
@@ -123,6 +147,8 @@ void flow_end(struct relay_flow *flow, enum flow_end end)
 		return;
 	leg_close(&flow->client, end);
 	leg_close(&flow->remote, end);
+	engine_look(flow);
+	kernel_engine_release(flow);
 	direction_release(relay, &flow->up);
 	direction_release(relay, &flow->down);
 	flow->state = FLOW_ENDED;
@@ -131,6 +157,7 @@ void flow_end(struct relay_flow *flow, enum flow_end end)
 	relay->flow_count--;
 	relay->front->ended(flow);
 	list_remove(&flow->run_link);
+	list_remove(&flow->soon_link);
 	list_remove(&flow->link);
 	list_append(&relay->ended, &flow->link);
 }

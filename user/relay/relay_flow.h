@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * A flow inside its relay: two legs and two directions. The front (relay.h)
- * opens the legs and has it joined; splice_engine.c runs it. The front's own
+ * opens the legs and has it joined; engine.c runs it. The front's own
  * flow has this one as a member.
  */
 #ifndef SLUICE_RELAY_FLOW_H
@@ -11,6 +11,7 @@
 
 #include "flow.h"
 #include "relay.h"
+#include "tables.h"
 
 /* One TCP connection of a flow. */
 struct leg {
@@ -22,17 +23,30 @@ struct leg {
 	bool urgent; /* splice(2) stops at urgent data; cleared once past it */
 	bool mptcp; /* with SO_LINGER its close would be a reset, however orderly */
 	bool failed; /* error or reset seen while the flow was not joined yet */
+	bool in_kernel; /* bpf/splice.bpf.c sees what arrives here */
 };
 
-/* One direction: from leg `from` to leg `to`, by a pipe. */
+/* One direction: from leg `from` to leg `to`. */
 struct direction {
 	struct leg *from;
 	struct leg *to;
-	struct pipe *pipe; /* held only while it has bytes */
-	size_t in_pipe;
-	uint64_t bytes; /* taken from `from` */
+	uint64_t bytes; /* taken from `from`: all since it was opened */
 	bool finished; /* `from` sent FIN and all before it was taken */
 	bool shut; /* FIN passed on to `to` */
+
+	/* The splice engine's: */
+	struct pipe *pipe; /* held only while it has bytes */
+	size_t in_pipe;
+
+	/* The kernel engine's: */
+	struct splice_direction *shared; /* with bpf/splice.bpf.c; NULL: the splice engine has it */
+	uint64_t kernel_bytes; /* of bytes, those that the program redirected */
+	uint64_t taken; /* of the bytes that the program passed, those read from `from` */
+	uint64_t sent_before; /* bytes that `to` was given to send before the flow was the kernel's */
+	bool drained; /* what was redirected is with `to`, and nothing is redirected now */
+	char *kept; /* bytes read that `to` did not take yet; owned; NULL: none */
+	size_t kept_size;
+	size_t kept_sent; /* of these, written */
 };
 
 struct relay_flow {
@@ -45,6 +59,12 @@ struct relay_flow {
 	uint64_t since_ns; /* CLOCK_MONOTONIC of its beginning */
 	uint64_t deadline_ns; /* until joined: when to give up; the front's */
 	uint64_t active_ns; /* CLOCK_MONOTONIC of its last byte */
+	uint32_t budget; /* of the kernel engine: bytes a direction may have under way; 0: its default */
+	uint32_t slot; /* of the kernel engine */
+	__u8 engine; /* enum engine_choice */
+	struct list soon_link; /* relay->soon */
+	uint64_t soon_ns; /* CLOCK_MONOTONIC: when to look at it again; 0: no need to */
+	uint64_t soon_wait_ns; /* how long it was waited for last time */
 	size_t closing_queued; /* in FLOW_CLOSING: what both legs had to deliver when last looked at */
 	struct leg client; /* towards the client: the gateway's LAN leg, the agent's trunk */
 	struct leg remote; /* towards the remote's application: the gateway's WAN leg */
@@ -63,6 +83,10 @@ int leg_open(struct leg *leg, int fd);
  * {1,0}, urgent data in line), no Nagle, keepalive after keepalive_s seconds
  * (0: none). 0 or a negative errno. */
 int leg_set_options(int fd, uint32_t keepalive_s);
+
+/* Has the flow run in a moment; later and later if that is asked for again and
+ * again while no byte moves. For what no event tells of. */
+void flow_look_soon(struct relay_flow *flow);
 
 /* Idle time-out, and what has to be looked at now and then. May end the flow. */
 void flow_check(struct relay_flow *flow);

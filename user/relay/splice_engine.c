@@ -4,23 +4,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/sockios.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
-
-/* Bytes one direction may move before other flows have their turn. */
-#define TURN_BYTES (1024 * 1024)
 
 /* Bytes moved at once where splice(2) cannot serve. */
 #define COPY_BYTES 16384
-
-/* What a step of a direction came to. */
-enum step {
-	STEP_MOVED, /* bytes moved or a FIN seen; there may be more */
-	STEP_WAIT, /* nothing to do until epoll says so */
-	STEP_FROM_FAILED, /* the leg `from` is dead, errno says why */
-	STEP_TO_FAILED,
-};
 
 void direction_release(struct relay *relay, struct direction *direction)
 {
@@ -113,7 +100,7 @@ static enum step empty_pipe(struct direction *direction)
 
 /* One step. The pipe is filled only when it is empty: a full pipe and an empty
  * socket look the same to splice(2). */
-static enum step move(struct relay *relay, struct direction *direction)
+enum step splice_engine_move(struct relay *relay, struct direction *direction)
 {
 	enum step step;
 
@@ -131,135 +118,4 @@ static enum step move(struct relay *relay, struct direction *direction)
 	if (step == STEP_WAIT && direction->from->urgent)
 		return copy_bytes(direction);
 	return step;
-}
-
-/* Passes the FIN on once everything before it is with the receiver's socket. */
-static enum step finish(struct direction *direction)
-{
-	if (!direction->finished || direction->shut || direction->in_pipe)
-		return STEP_WAIT;
-	if (shutdown(direction->to->fd, SHUT_WR) < 0)
-		return STEP_TO_FAILED;
-	direction->shut = true;
-	return STEP_MOVED;
-}
-
-/* How the flow ends when this leg has failed with this errno. */
-static enum flow_end end_of_leg(const struct relay_flow *flow, const struct leg *leg, int error)
-{
-	bool client = leg == &flow->client;
-
-	switch (error) {
-	case ECONNRESET:
-	case EPIPE:
-	case ECONNREFUSED:
-		return client ? FLOW_END_CLIENT_RESET : FLOW_END_REMOTE_RESET;
-	case ETIMEDOUT:
-	case EHOSTUNREACH:
-	case ENETUNREACH:
-		return client ? FLOW_END_CLIENT_TIMEOUT : FLOW_END_REMOTE_TIMEOUT;
-	default:
-		return FLOW_END_FAILED;
-	}
-}
-
-/* Bytes that the peer has not acknowledged yet; the kernel counts a FIN as one. */
-static size_t leg_queued(const struct leg *leg)
-{
-	int queued = 0;
-
-	if (ioctl(leg->fd, SIOCOUTQ, &queued) < 0 || queued < 0)
-		return 0;
-	return (size_t)queued;
-}
-
-/* Both streams are with the kernel, but a flow is not over before its peers
- * have them: until then packets must find the legs. The kernel wakes us when a
- * FIN is acknowledged. A peer that takes some of it is not idle. */
-static void close_when_done(struct relay_flow *flow)
-{
-	size_t queued = leg_queued(&flow->client) + leg_queued(&flow->remote);
-
-	if (flow->state != FLOW_CLOSING || queued != flow->closing_queued)
-		flow->active_ns = flow->relay->now_ns;
-	flow->state = FLOW_CLOSING;
-	flow->closing_queued = queued;
-	if (queued == 0)
-		flow_end(flow, FLOW_END_CLOSED);
-}
-
-/* Runs one direction for a turn's share. False when the flow has ended. */
-static bool run_direction(struct relay_flow *flow, struct direction *direction, bool *more)
-{
-	__u64 *counter = direction == &flow->up ? &flow->relay->counters->bytes_up
-						: &flow->relay->counters->bytes_down;
-	uint64_t before = direction->bytes;
-	enum step step;
-
-	do {
-		step = move(flow->relay, direction);
-	} while (step == STEP_MOVED && !direction->finished &&
-		 direction->bytes - before < TURN_BYTES);
-	*more |= step == STEP_MOVED;
-	if (direction->bytes != before) {
-		flow->active_ns = flow->relay->now_ns;
-		relay_count(counter, direction->bytes - before);
-	}
-	if (step == STEP_WAIT || step == STEP_MOVED) {
-		if (direction->in_pipe == 0)
-			direction_release(flow->relay, direction);
-		step = finish(direction);
-	}
-	if (step == STEP_FROM_FAILED)
-		flow_end(flow, end_of_leg(flow, direction->from, errno));
-	else if (step == STEP_TO_FAILED)
-		flow_end(flow, end_of_leg(flow, direction->to, errno));
-	return flow->state != FLOW_ENDED;
-}
-
-/* A reset or time-out that epoll reported: the other leg is reset at once. */
-static bool leg_failed(struct relay_flow *flow, struct leg *leg)
-{
-	int error = 0;
-	socklen_t length = sizeof(error);
-
-	if (!leg->failed)
-		return false;
-	leg->failed = false;
-	getsockopt(leg->fd, SOL_SOCKET, SO_ERROR, &error, &length);
-	if (!error)
-		return false;
-	flow_end(flow, end_of_leg(flow, leg, error));
-	return true;
-}
-
-void splice_engine_run(struct relay_flow *flow)
-{
-	bool more = false;
-
-	list_remove(&flow->run_link);
-	if (leg_failed(flow, &flow->client) || leg_failed(flow, &flow->remote))
-		return;
-	if (!run_direction(flow, &flow->up, &more) || !run_direction(flow, &flow->down, &more))
-		return;
-	if (flow->up.shut && flow->down.shut) {
-		close_when_done(flow);
-		return;
-	}
-	if (flow->up.shut)
-		flow->state = FLOW_UP_CLOSED;
-	else if (flow->down.shut)
-		flow->state = FLOW_DOWN_CLOSED;
-	if (more)
-		list_append(&flow->relay->runnable, &flow->run_link);
-}
-
-void splice_engine_join(struct relay_flow *flow)
-{
-	flow->state = FLOW_OPEN;
-	flow->active_ns = flow->relay->now_ns;
-	/* What arrived before is announced by edges that are gone: try all. */
-	flow->client.readable = flow->client.writable = true;
-	flow->remote.readable = flow->remote.writable = true;
-	splice_engine_run(flow);
 }

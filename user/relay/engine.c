@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: GPL-2.0
+/* See engine.h. */
+#include "engine.h"
+
+#include <errno.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include "kernel_engine.h"
+#include "splice_engine.h"
+
+/* One step of the engine that carries the flow. */
+static enum step move(struct relay_flow *flow, struct direction *direction)
+{
+	if (direction->shared)
+		return kernel_engine_move(flow, direction);
+	return splice_engine_move(flow->relay, direction);
+}
+
+/* Passes the FIN on once everything before it is with the receiver's socket. */
+static enum step finish(struct relay_flow *flow, struct direction *direction)
+{
+	if (!direction->finished || direction->shut || direction->in_pipe)
+		return STEP_WAIT;
+	if (direction->shared && !kernel_engine_is_through(flow, direction))
+		return STEP_WAIT;
+	if (shutdown(direction->to->fd, SHUT_WR) < 0)
+		return STEP_TO_FAILED;
+	direction->shut = true;
+	return STEP_MOVED;
+}
+
+/* How the flow ends when this leg has failed with this errno. */
+static enum flow_end end_of_leg(const struct relay_flow *flow, const struct leg *leg, int error)
+{
+	bool client = leg == &flow->client;
+
+	switch (error) {
+	case ECONNRESET:
+	case EPIPE:
+	case ECONNREFUSED:
+	case ENOTCONN: /* of shutdown(2): reset since epoll was asked */
+		return client ? FLOW_END_CLIENT_RESET : FLOW_END_REMOTE_RESET;
+	case ETIMEDOUT:
+	case EHOSTUNREACH:
+	case ENETUNREACH:
+		return client ? FLOW_END_CLIENT_TIMEOUT : FLOW_END_REMOTE_TIMEOUT;
+	default:
+		return FLOW_END_FAILED;
+	}
+}
+
+/* Bytes that the peer has not acknowledged yet; the kernel counts a FIN as one. */
+static size_t leg_queued(const struct leg *leg)
+{
+	int queued = 0;
+
+	if (ioctl(leg->fd, SIOCOUTQ, &queued) < 0 || queued < 0)
+		return 0;
+	return (size_t)queued;
+}
+
+/* Both streams are with the kernel, but a flow is not over before its peers
+ * have them: until then packets must find the legs. The kernel wakes us when a
+ * FIN is acknowledged. A peer that takes some of it is not idle. */
+static void close_when_done(struct relay_flow *flow)
+{
+	size_t queued = leg_queued(&flow->client) + leg_queued(&flow->remote);
+
+	if (flow->state != FLOW_CLOSING || queued != flow->closing_queued)
+		flow->active_ns = flow->relay->now_ns;
+	flow->state = FLOW_CLOSING;
+	flow->closing_queued = queued;
+	if (queued == 0)
+		flow_end(flow, FLOW_END_CLOSED);
+}
+
+/* The direction has carried more than these bytes, of which the kernel had carried
+ * so many: counts the difference. */
+static void count_bytes(struct relay_flow *flow, const struct direction *direction, uint64_t bytes,
+			uint64_t kernel_bytes)
+{
+	struct relay_counters *counters = flow->relay->counters;
+
+	if (direction->bytes == bytes)
+		return;
+	flow->active_ns = flow->relay->now_ns;
+	relay_count(direction == &flow->up ? &counters->bytes_up : &counters->bytes_down,
+		    direction->bytes - bytes);
+	relay_count(&counters->bytes_kernel, direction->kernel_bytes - kernel_bytes);
+}
+
+/* Runs one direction for a turn's share. False when the flow has ended. */
+static bool run_direction(struct relay_flow *flow, struct direction *direction, bool *more)
+{
+	uint64_t before = direction->bytes, kernel_before = direction->kernel_bytes;
+	enum step step;
+
+	do {
+		step = move(flow, direction);
+	} while (step == STEP_MOVED && !direction->finished &&
+		 direction->bytes - before < TURN_BYTES);
+	*more |= step == STEP_MOVED;
+	count_bytes(flow, direction, before, kernel_before);
+	if (step == STEP_WAIT || step == STEP_MOVED) {
+		if (direction->in_pipe == 0)
+			direction_release(flow->relay, direction);
+		step = finish(flow, direction);
+	}
+	if (step == STEP_FROM_FAILED)
+		flow_end(flow, end_of_leg(flow, direction->from, errno));
+	else if (step == STEP_TO_FAILED)
+		flow_end(flow, end_of_leg(flow, direction->to, errno));
+	return flow->state != FLOW_ENDED;
+}
+
+static void look(struct relay_flow *flow, struct direction *direction)
+{
+	uint64_t before = direction->bytes, kernel_before = direction->kernel_bytes;
+
+	kernel_engine_look(direction);
+	count_bytes(flow, direction, before, kernel_before);
+}
+
+void engine_look(struct relay_flow *flow)
+{
+	look(flow, &flow->up);
+	look(flow, &flow->down);
+}
+
+/* A reset or time-out that epoll reported: the other leg is reset at once. */
+static bool leg_failed(struct relay_flow *flow, struct leg *leg)
+{
+	int error = 0;
+	socklen_t length = sizeof(error);
+
+	if (!leg->failed)
+		return false;
+	leg->failed = false;
+	getsockopt(leg->fd, SOL_SOCKET, SO_ERROR, &error, &length);
+	if (!error)
+		return false;
+	flow_end(flow, end_of_leg(flow, leg, error));
+	return true;
+}
+
+void engine_run(struct relay_flow *flow)
+{
+	bool more = false;
+
+	list_remove(&flow->run_link);
+	if (leg_failed(flow, &flow->client) || leg_failed(flow, &flow->remote))
+		return;
+	if (!run_direction(flow, &flow->up, &more) || !run_direction(flow, &flow->down, &more))
+		return;
+	if (flow->up.shut && flow->down.shut) {
+		close_when_done(flow);
+		return;
+	}
+	if (flow->up.shut)
+		flow->state = FLOW_UP_CLOSED;
+	else if (flow->down.shut)
+		flow->state = FLOW_DOWN_CLOSED;
+	if (more)
+		list_append(&flow->relay->runnable, &flow->run_link);
+}
+
+void engine_join(struct relay_flow *flow)
+{
+	flow->state = FLOW_OPEN;
+	flow->active_ns = flow->relay->now_ns;
+	/* What arrived before is announced by edges that are gone: try all. */
+	flow->client.readable = flow->client.writable = true;
+	flow->remote.readable = flow->remote.writable = true;
+	if (flow->engine == ENGINE_KERNEL)
+		kernel_engine_take(flow);
+	engine_run(flow);
+}
