@@ -25,7 +25,9 @@ MIB = 1 << 20
 SERVICE, TRUNK = 5000, 7000
 PARALLEL = {"trunk": TRUNK, "parallel": 4}
 ENDED = {"trunk": TRUNK, "end_trunk": "true"}  # by plain TCP, or by MPTCP with one connection
-KINDS = pytest.mark.parametrize("kind", [PARALLEL, ENDED], ids=["parallel", "end-trunk"])
+CARRIED = {**ENDED, "engine": "kernel"}  # at both ends
+KINDS = pytest.mark.parametrize("kind", [PARALLEL, ENDED, CARRIED],
+                                ids=["parallel", "end-trunk", "kernel"])
 
 
 @pytest.fixture
@@ -288,6 +290,31 @@ def test_the_trunks_process_holds_no_privilege(net, listening, family):
     assert "0" not in status["Uid"].split()
     assert all(int(status[name], 16) == 0 for name in ("CapPrm", "CapEff", "CapInh", "CapAmb"))
     assert status["NoNewPrivs"] == "1"
+
+
+# ---- who carries ----
+
+@contextlib.contextmanager
+def stopped(pids):
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+def test_a_flow_that_the_kernel_carries_needs_nobody_at_either_end(net, listening, family):
+    agent = announce(listening, family, SERVICE, **CARRIED)
+    near, far = net.connection(family, SERVICE)
+    assert by_agent(net, far)
+    echo(near, far)
+    with stopped(agent_children(agent) + listening.relays()):
+        for _ in range(1000):
+            echo(near, far)
+        carry(near, far, 4 * MIB)
+        carry(far, near, 4 * MIB)
 
 
 # ---- how connections end ----

@@ -16,16 +16,22 @@
 #include "address.h"
 #include "array.h"
 #include "child.h"
+#include "kernel_engine.h"
+#include "kernel_engine_test.h"
 #include "log.h"
 #include "mptcp.h"
 #include "relay_flow.h"
 #include "socket_option.h"
 #include "trunk_relay.h"
 #include "wan_options.h"
+#include "wan_tuning.h"
 
 /* Longest queue of connections to be accepted; the kernel takes the smaller of
  * this and net.core.somaxconn. */
 #define LISTEN_BACKLOG 65535
+
+/* Flows of one trunk that the kernel carries at most; more run by the splice engine. */
+#define KERNEL_FLOWS 16384
 
 /* How long a process that was told to stop may take. */
 #define STOP_US 1000000ULL
@@ -54,6 +60,11 @@ static int set_options(int fd, int family, const struct wan_params *params)
 {
 	int result = leg_set_options(fd, params->keepalive_s);
 
+	/* What a process without privilege could not do. */
+	if (params->engine == ENGINE_KERNEL && wan_window(params) == 0)
+		result = result
+				 ?: socket_set_int(fd, SOL_SOCKET, SO_SNDBUFFORCE,
+						   KERNEL_BUDGET_DEFAULT);
 	return result ?: wan_set_options(fd, family, params);
 }
 
@@ -189,18 +200,50 @@ static int on_death(sd_event_source *source, const siginfo_t *info, void *contex
 	return 0;
 }
 
+/* Once: what the kernel does not pass is done by the splice engine. */
+static bool kernel_engine_works(struct trunk_ends *ends)
+{
+	char why[KERNEL_ENGINE_TEST_TEXT_MAX];
+
+	if (ends->kernel_engine == KERNEL_ENGINE_UNTRIED) {
+		ends->kernel_engine = kernel_engine_test(why) ? KERNEL_ENGINE_FAILED
+							      : KERNEL_ENGINE_WORKS;
+		if (ends->kernel_engine == KERNEL_ENGINE_FAILED)
+			log_warning("the kernel engine is not used: %s", why);
+	}
+	return ends->kernel_engine == KERNEL_ENGINE_WORKS;
+}
+
+/* The kernel carries no MPTCP; flows of one connection it does. */
+static void load_splice(struct trunk_end *end)
+{
+	int result;
+
+	end->setup.splice_maps = SPLICE_MAPS_NONE;
+	if (end->params.engine == ENGINE_SPLICE || end->params.parallel > 1 ||
+	    !kernel_engine_works(end->ends))
+		return;
+	result = splice_program_load(KERNEL_FLOWS, &end->setup.splice_maps);
+	if (result)
+		log_warning("trunk of service %u: the kernel engine is not used: %s",
+			    end->setup.service_port, strerror(-result));
+}
+
 static _Noreturn void run_child(const struct trunk_end *end)
 {
+	const struct splice_maps *splice = &end->setup.splice_maps;
+	const int own[] = { end->setup.channel, splice->sockets, splice->legs, splice->directions,
+			    splice->events };
 	size_t count = end->setup.count;
-	int *keep = calloc(count + 1, sizeof(*keep));
+	int *keep = malloc(count * sizeof(*keep) + sizeof(own));
 	char name[48];
 
 	if (!keep)
 		_exit(EXIT_FAILURE);
 	memcpy(keep, end->listeners, count * sizeof(*keep));
-	keep[count] = end->setup.channel;
+	memcpy(keep + count, own, sizeof(own));
 	snprintf(name, sizeof(name), "sluice-agent trunk %u", end->trunk_port);
-	child_begin(keep, count + 1, name);
+	child_begin(keep, count + sizeof(own) / sizeof(own[0]), name);
 	_exit(trunk_relay_run(&end->setup));
 }
 
@@ -218,12 +261,14 @@ static int start_process(struct trunk_end *end)
 	}
 	end->setup.channel = channel[1];
 	end->setup.main_pid = getpid();
+	load_splice(end);
 	end->pid = fork();
 	if (end->pid == 0)
 		run_child(end);
 	if (end->pid < 0)
 		result = -errno;
 	close(channel[1]);
+	splice_maps_close(&end->setup.splice_maps);
 	end->channel = channel[0];
 	end->child = sd_event_source_disable_unref(end->child);
 	if (!result)
@@ -302,6 +347,8 @@ static struct trunk_end *end_new(struct trunk_ends *ends, const struct agent_con
 		.service_port = service->service_port,
 		.proxy_protocol = service->params.proxy_protocol == PROXY_PROTOCOL_V2,
 		.keepalive_s = service->params.keepalive_s,
+		.budget = wan_window(&service->params),
+		.engine = service->params.engine,
 		.user = trunk_user(),
 	};
 	return end;

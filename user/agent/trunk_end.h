@@ -24,6 +24,7 @@ struct trunk_ends {
 	struct mptcp_manager *manager; /* once MPTCP is asked for; owned */
 	uint32_t limit_before; /* of subflows, to be put back */
 	bool has_limit;
+	enum { KERNEL_ENGINE_UNTRIED, KERNEL_ENGINE_WORKS, KERNEL_ENGINE_FAILED } kernel_engine;
 	void (*idle)(void *context); /* a trunk has ended that was to */
 	void *context;
 };

@@ -125,6 +125,9 @@ static void join(struct trunk_flow *flow)
 		return;
 	}
 	flow->phase = TRUNK_JOINED;
+	flow->core.up.read_before = (uint32_t)flow->header_length;
+	flow->core.engine = relay_of(flow)->setup.engine;
+	flow->core.budget = relay_of(flow)->setup.budget;
 	engine_join(&flow->core);
 }
 

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "child.h"
+#include "kernel_engine.h"
 #include "log.h"
 #include "privileges.h"
 #include "trunk_flow.h"
@@ -88,6 +89,8 @@ static int start(struct trunk_relay *relay)
 	relay->listeners = calloc(relay->setup.count, sizeof(*relay->listeners));
 	if (!relay->listeners)
 		return -ENOMEM;
+	if (relay->setup.splice_maps.flows)
+		result = result ?: kernel_engine_open(&relay->core, &relay->setup.splice_maps);
 	result = result ?: watch_all(relay);
 	if (result)
 		return result;

@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "splice_program.h"
 #include "tables.h"
 
 struct trunk_relay_setup {
@@ -24,6 +25,9 @@ struct trunk_relay_setup {
 	uint16_t service_port; /* of the application, at the same address */
 	bool proxy_protocol; /* the application is told who the client is */
 	uint32_t keepalive_s;
+	uint32_t budget; /* of the kernel engine, bytes a direction; 0: its default */
+	enum engine_choice engine;
+	struct splice_maps splice_maps; /* for the kernel engine; owned by the process */
 	const char *user; /* whom to run as; NULL: as main, which is not root */
 };
 

@@ -340,6 +340,7 @@ static void answered(struct gateway_flow *flow)
 		return;
 	}
 	flow->asked = false;
+	flow->core.down.read_before = 1;
 	switch (result ? TRUNK_FAILED : answer) {
 	case TRUNK_ACCEPTED:
 		accepted(flow);

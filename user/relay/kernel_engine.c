@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/param.h>
 #include <sys/socket.h>
 
 #include "kernel_slots.h"
@@ -75,18 +76,23 @@ static int read_sent_exactly(const struct leg *leg, uint64_t *sent)
 	return -EAGAIN;
 }
 
-/* The kernel's worker stalls for a jiffy when the send queue fills half of the
- * buffer, so this holds twice the budget: the kernel doubles what it is given. */
-static int fit_send_buffer(const struct leg *leg, uint32_t budget)
+static uint32_t send_buffer(const struct leg *leg)
 {
 	uint32_t size = 0;
 	socklen_t length = sizeof(size);
 
-	if (getsockopt(leg->fd, SOL_SOCKET, SO_SNDBUF, &size, &length) < 0)
-		return -errno;
-	if (size / 2 >= budget)
-		return 0;
-	return socket_set_int(leg->fd, SOL_SOCKET, SO_SNDBUFFORCE, (int)budget);
+	return getsockopt(leg->fd, SOL_SOCKET, SO_SNDBUF, &size, &length) < 0 ? 0 : size;
+}
+
+/* The kernel's worker stalls for a jiffy when the send queue fills half of the
+ * buffer, so this holds twice the budget (the kernel doubles what it is given), or
+ * the budget is what fits: without CAP_NET_ADMIN, net.core.wmem_max is the most. */
+static uint32_t fit_budget(const struct leg *leg, uint32_t budget)
+{
+	if (send_buffer(leg) / 2 < budget &&
+	    socket_set_int(leg->fd, SOL_SOCKET, SO_SNDBUFFORCE, (int)budget))
+		socket_set_int(leg->fd, SOL_SOCKET, SO_SNDBUF, (int)budget);
+	return MIN(send_buffer(leg) / 2, budget);
 }
 
 /* What wakes the relay for a leg. Not what arrives, if the program sees to that:
@@ -112,9 +118,9 @@ bool kernel_engine_take(struct relay_flow *flow)
 		return false;
 	if (!flow->budget)
 		flow->budget = KERNEL_BUDGET_DEFAULT;
-	if (fit_send_buffer(&flow->client, flow->budget) ||
-	    fit_send_buffer(&flow->remote, flow->budget) ||
-	    read_sent_exactly(&flow->client, &flow->down.sent_before) ||
+	flow->up.budget = fit_budget(&flow->remote, flow->budget);
+	flow->down.budget = fit_budget(&flow->client, flow->budget);
+	if (read_sent_exactly(&flow->client, &flow->down.sent_before) ||
 	    read_sent_exactly(&flow->remote, &flow->up.sent_before) ||
 	    !kernel_slots_enter(relay->kernel, flow))
 		return false;
@@ -265,7 +271,7 @@ static enum step end(struct relay_flow *flow, struct direction *direction)
 	if (read_info(direction->from, &info))
 		return STEP_FROM_FAILED;
 	if (kernel_engine_has_passed(direction) ||
-	    info.tcpi_bytes_received != direction->bytes + 1) {
+	    info.tcpi_bytes_received != direction->read_before + direction->bytes + 1) {
 		flow_look_soon(flow);
 		return STEP_WAIT;
 	}

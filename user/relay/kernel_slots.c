@@ -112,14 +112,13 @@ static int enter_leg(const struct kernel_slots *slots, struct leg *leg, uint32_t
 	return 0;
 }
 
-static void prepare(struct kernel_slots *slots, struct direction *direction, uint32_t number,
-		    uint32_t budget)
+static void prepare(struct kernel_slots *slots, struct direction *direction, uint32_t number)
 {
 	struct splice_direction *shared = &slots->directions[number];
 
 	memset(shared, 0, sizeof(*shared));
 	shared->held = 1;
-	shared->budget = budget;
+	shared->budget = direction->budget;
 	direction->shared = shared;
 }
 
@@ -132,8 +131,8 @@ bool kernel_slots_enter(struct kernel_slots *slots, struct relay_flow *flow)
 	slot = slots->free[--slots->free_count];
 	slots->slots[slot].flow = flow;
 	flow->slot = slot;
-	prepare(slots, &flow->up, SPLICE_CLIENT_LEG(slot), flow->budget);
-	prepare(slots, &flow->down, SPLICE_REMOTE_LEG(slot), flow->budget);
+	prepare(slots, &flow->up, SPLICE_CLIENT_LEG(slot));
+	prepare(slots, &flow->down, SPLICE_REMOTE_LEG(slot));
 	if (name_leg(slots, flow->client.fd, SPLICE_CLIENT_LEG(slot)) ||
 	    name_leg(slots, flow->remote.fd, SPLICE_REMOTE_LEG(slot)) ||
 	    enter_leg(slots, &flow->client, SPLICE_CLIENT_LEG(slot))) {

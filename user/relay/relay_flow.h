@@ -31,6 +31,7 @@ struct direction {
 	struct leg *from;
 	struct leg *to;
 	uint64_t bytes; /* taken from `from`: all since it was opened */
+	uint32_t read_before; /* bytes of the stream that the front took before the flow was joined */
 	bool finished; /* `from` sent FIN and all before it was taken */
 	bool shut; /* FIN passed on to `to` */
 
@@ -42,6 +43,7 @@ struct direction {
 	struct splice_direction *shared; /* with bpf/splice.bpf.c; NULL: the splice engine has it */
 	uint64_t kernel_bytes; /* of bytes, those that the program redirected */
 	uint64_t taken; /* of the bytes that the program passed, those read from `from` */
+	uint32_t budget; /* bytes that may be under way */
 	uint64_t sent_before; /* bytes that `to` was given to send before the flow was the kernel's */
 	bool drained; /* what was redirected is with `to`, and nothing is redirected now */
 	char *kept; /* bytes read that `to` did not take yet; owned; NULL: none */
@@ -59,7 +61,7 @@ struct relay_flow {
 	uint64_t since_ns; /* CLOCK_MONOTONIC of its beginning */
 	uint64_t deadline_ns; /* until joined: when to give up; the front's */
 	uint64_t active_ns; /* CLOCK_MONOTONIC of its last byte */
-	uint32_t budget; /* of the kernel engine: bytes a direction may have under way; 0: its default */
+	uint32_t budget; /* of the kernel engine: bytes a direction is to have under way; 0: its default */
 	uint32_t slot; /* of the kernel engine */
 	__u8 engine; /* enum engine_choice */
 	struct list soon_link; /* relay->soon */
