@@ -10,6 +10,15 @@
 #include "kernel_engine.h"
 #include "splice_engine.h"
 
+/* engine = auto: a flow that carried no more than so many bytes at once, so many
+ * times in a row, is a talk; and so many seconds of silence. It is given to the
+ * kernel while no more than so many descriptors are ready at once: of many, each
+ * costs less here. */
+#define SMALL_BYTES 16384
+#define SMALL_RUNS 32
+#define IDLE_NS 1000000000ULL
+#define BUSY 3
+
 /* One step of the engine that carries the flow. */
 static enum step move(struct relay_flow *flow, struct direction *direction)
 {
@@ -145,8 +154,52 @@ static bool leg_failed(struct relay_flow *flow, struct leg *leg)
 	return true;
 }
 
+/* Nothing is on its way between the legs, and neither peer has finished. */
+static bool is_quiet(const struct relay_flow *flow)
+{
+	return flow->state == FLOW_OPEN && !flow->up.in_pipe && !flow->down.in_pipe &&
+	       !flow->client.readable && !flow->remote.readable && !flow->up.finished &&
+	       !flow->down.finished;
+}
+
+/*
+ * engine = auto: a flow begins on the splice engine, and is given to the kernel when
+ * it has shown that it is a talk, not a transfer. docs/design.md has the figures.
+ */
+static void consider_kernel(struct relay_flow *flow)
+{
+	if (flow->small_runs < SMALL_RUNS || !is_quiet(flow))
+		return;
+	/* Either way this is decided. */
+	flow->engine = kernel_engine_take(flow) ? ENGINE_KERNEL : ENGINE_SPLICE;
+	if (flow->engine == ENGINE_KERNEL)
+		list_append(&flow->relay->runnable, &flow->run_link);
+}
+
+/* So many bytes were carried in one run. */
+static void note_run(struct relay_flow *flow, uint64_t moved)
+{
+	if (moved > SMALL_BYTES)
+		flow->small_runs = 0;
+	else if (moved > 0 && flow->small_runs < SMALL_RUNS)
+		flow->small_runs++;
+	if (flow->relay->busy <= BUSY)
+		consider_kernel(flow);
+}
+
+void engine_consider_idle(struct relay_flow *flow)
+{
+	if (flow->engine != ENGINE_AUTO || flow->state != FLOW_OPEN ||
+	    flow->relay->now_ns - flow->active_ns < IDLE_NS)
+		return;
+	if (flow->small_runs < SMALL_RUNS)
+		flow->small_runs++;
+	consider_kernel(flow);
+}
+
 void engine_run(struct relay_flow *flow)
 {
+	uint64_t before = flow->up.bytes + flow->down.bytes;
 	bool more = false;
 
 	list_remove(&flow->run_link);
@@ -164,6 +217,8 @@ void engine_run(struct relay_flow *flow)
 		flow->state = FLOW_DOWN_CLOSED;
 	if (more)
 		list_append(&flow->relay->runnable, &flow->run_link);
+	else if (flow->engine == ENGINE_AUTO)
+		note_run(flow, flow->up.bytes + flow->down.bytes - before);
 }
 
 void engine_join(struct relay_flow *flow)

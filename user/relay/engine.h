@@ -23,6 +23,9 @@ enum step {
 /* Both legs of the flow are up: it is FLOW_OPEN from now on. */
 void engine_join(struct relay_flow *flow);
 
+/* Once a second: gives a flow that says nothing to the kernel. */
+void engine_consider_idle(struct relay_flow *flow);
+
 /* Takes note of what the kernel has carried since the flow was last looked at. */
 void engine_look(struct relay_flow *flow);
 

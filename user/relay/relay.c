@@ -144,6 +144,7 @@ void relay_turn(struct relay *relay, int timeout_ms, void (*tick)(struct relay *
 				 .tv_nsec = (long)(wait_ns % 1000000000) };
 	int count = epoll_pwait2(relay->epoll, events, EVENTS_PER_TURN, &wait, NULL);
 
+	relay->busy = count;
 	read_clock(relay);
 	if (tick)
 		tick(relay);

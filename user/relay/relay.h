@@ -45,6 +45,7 @@ struct relay {
 	uint64_t next_sweep_ns;
 	uint64_t flow_limit; /* flows that the descriptors suffice for */
 	uint64_t flow_count; /* flows alive */
+	int busy; /* descriptors that had something to say in this turn */
 	bool stopping;
 	struct pipe_pool pipes;
 	struct kernel_slots *kernel; /* NULL: no flow is given to the kernel */

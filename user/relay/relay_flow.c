@@ -107,6 +107,7 @@ void flow_check(struct relay_flow *flow)
 	if (flow->state == FLOW_CLOSING || kernel_engine_has_passed(&flow->up) ||
 	    kernel_engine_has_passed(&flow->down))
 		engine_run(flow);
+	engine_consider_idle(flow);
 	if (flow->state >= FLOW_OPEN && flow->state < FLOW_ENDED && limit_ns &&
 	    flow->relay->now_ns - flow->active_ns >= limit_ns)
 		flow_end(flow, FLOW_END_IDLE);
