@@ -65,6 +65,8 @@ static enum flow_engine engine_now(const struct relay_flow *flow)
 {
 	if (!flow->up.shared)
 		return FLOW_ENGINE_SPLICE;
+	if (!flow->client.in_kernel || !flow->remote.in_kernel)
+		return FLOW_ENGINE_RELAY;
 	if (kernel_engine_is_passing(&flow->up) || kernel_engine_is_passing(&flow->down))
 		return FLOW_ENGINE_RELAY;
 	return FLOW_ENGINE_KERNEL;

@@ -5,18 +5,20 @@
 #include <errno.h>
 #include <linux/sockios.h>
 #include <sys/ioctl.h>
+#include <sys/param.h>
 #include <sys/socket.h>
 
 #include "kernel_engine.h"
 #include "splice_engine.h"
 
 /* engine = auto: a flow that carried no more than so many bytes at once, so many
- * times in a row, is a talk; and so many seconds of silence. It is given to the
+ * times in a row, is a talk. A silence counts as so many. It is given to the
  * kernel while no more than so many descriptors are ready at once: of many, each
  * costs less here. */
 #define SMALL_BYTES 16384
 #define SMALL_RUNS 32
-#define IDLE_NS 1000000000ULL
+#define SILENT_NS 1000000000ULL
+#define SILENT_RUNS 8
 #define BUSY 3
 
 /* One step of the engine that carries the flow. */
@@ -190,10 +192,9 @@ static void note_run(struct relay_flow *flow, uint64_t moved)
 void engine_consider_idle(struct relay_flow *flow)
 {
 	if (flow->engine != ENGINE_AUTO || flow->state != FLOW_OPEN ||
-	    flow->relay->now_ns - flow->active_ns < IDLE_NS)
+	    flow->relay->now_ns - flow->active_ns < SILENT_NS)
 		return;
-	if (flow->small_runs < SMALL_RUNS)
-		flow->small_runs++;
+	flow->small_runs = MIN(flow->small_runs + SILENT_RUNS, SMALL_RUNS);
 	consider_kernel(flow);
 }
 
