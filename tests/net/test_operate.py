@@ -159,7 +159,7 @@ def test_reload_with_a_bad_file_is_refused(net, gateway):
     echo(near, far)
 
 
-@pytest.mark.parametrize("change", ["engine = kernel", "user = nosuchuser",
+@pytest.mark.parametrize("change", ["user = nosuchuser",
                                     'proxy "10.2.0.7" { port 80 { flow-control = nosuch } }'])
 def test_reload_that_asks_for_what_is_not_there_changes_nothing(net, gateway, change):
     gateway.start(serve(5000))
