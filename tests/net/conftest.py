@@ -56,7 +56,8 @@ def pytest_generate_tests(metafunc):
             engines = metafunc.config.option.engine
             if not engines:
                 marked = metafunc.definition.get_closest_marker("engines")
-                engines = "splice,kernel" if marked else "auto"
+                both = marked and (marked.args or ("splice", "kernel"))
+                engines = ",".join(both or ("auto",))
             modes = list(itertools.product(engines.split(","),
                                            metafunc.config.option.intercept.split(",")))
         ids = ["straight" if engine == "none" else engine if intercept == "tc"
