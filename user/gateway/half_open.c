@@ -288,7 +288,7 @@ static void join(struct gateway_flow *flow)
 	}
 	relay_count(&gateway_relay_of(flow)->setup.shared->counters.joined, 1);
 	parallel_complete(flow);
-	flow->core.engine = flow->params.engine ?: (__u8)gateway_relay_of(flow)->setup.engine;
+	flow->core.engine = flow->params.engine ?: gateway_relay_of(flow)->setup.engine;
 	flow->core.budget = wan_window(&flow->params);
 	engine_join(&flow->core);
 }

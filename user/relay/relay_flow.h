@@ -63,7 +63,7 @@ struct relay_flow {
 	uint64_t active_ns; /* CLOCK_MONOTONIC of its last byte */
 	uint32_t budget; /* of the kernel engine: bytes a direction is to have under way; 0: its default */
 	uint32_t slot; /* of the kernel engine */
-	__u8 engine; /* enum engine_choice; ENGINE_AUTO: not decided yet */
+	enum engine_choice engine; /* ENGINE_AUTO: not decided yet */
 	__u8 small_runs; /* of ENGINE_AUTO: how often in a row it had little to carry */
 	struct list soon_link; /* relay->soon */
 	uint64_t soon_ns; /* CLOCK_MONOTONIC: when to look at it again; 0: no need to */
