@@ -3,9 +3,11 @@
 Boots a kernel in a virtual machine with the host's files, read-only, and a folder
 for results: by QEMU alone with an initramfs of our own, or by virtme-ng.
 """
+import contextlib
 import lzma
 import os
 import shutil
+import signal
 import subprocess
 import threading
 
@@ -128,11 +130,16 @@ def vng_command(archive, kernel, results):
 
 
 def contained(command):
-    """In a process namespace of its own: whatever the command starts ends with this program."""
+    """Ends with this program, however that ends. What virtme-ng starts by itself does too if
+    root can have a process namespace; one of a user's own would hide who owns files."""
     unshare = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
-    if os.geteuid() != 0:
-        unshare += ["--user", "--map-current-user"]
-    return ["setpriv", "--pdeathsig", "KILL", *unshare, *command]
+    return ["setpriv", "--pdeathsig", "KILL", *(unshare if os.geteuid() == 0 else []), *command]
+
+
+def end_all(process):
+    """The command and whatever it has started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 # ---- the run ----
@@ -144,12 +151,12 @@ def boot(command, log, label, seconds):
     """
     with open(log, "wb") as out, subprocess.Popen(
             contained(command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT) as process:
+            stderr=subprocess.STDOUT, start_new_session=True) as process:
         late = threading.Event()
 
         def end():
             late.set()
-            process.kill()
+            end_all(process)
 
         timer = threading.Timer(seconds, end)
         timer.start()
@@ -159,10 +166,10 @@ def boot(command, log, label, seconds):
                 out.flush()
                 text = line.decode("utf-8", "replace").rstrip().rpartition("\r")[2]
                 print(f"[{label}] {text}", flush=True)
+            process.wait()
         except BaseException:
-            process.kill()
+            end_all(process)
             raise
         finally:
             timer.cancel()
-        process.wait()
     return f"not done in {seconds} s" if late.is_set() else None
