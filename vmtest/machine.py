@@ -119,11 +119,12 @@ def qemu_command(kernel, results):
 def vng_command(archive, kernel, results):
     """virtme-ng is of Debian 13: from the cache, by the machine's own python3."""
     folder = archive.unpack("virtme-ng", ["virtme-ng"])
-    vng = os.path.join(folder, "usr", "bin", "vng")
+    programs = os.path.join(folder, "usr", "bin")
     options = [] if has_kvm() else ["--disable-kvm"]
     # The image as a real path, or vng does not find its modules.
     return ["env", f"PYTHONPATH={os.path.join(folder, 'usr/lib/python3/dist-packages')}",
-            "/usr/bin/python3", "-B", vng, "--run", os.path.realpath(kernel.image), *options,
+            f"PATH={programs}:{os.environ['PATH']}",
+            "/usr/bin/python3", "-B", os.path.join(programs, "vng"), "--run", os.path.realpath(kernel.image), *options,
             "--force-9p", "--cpus", PROCESSORS, "--memory", MEMORY, "--user", "root",
             f"--qemu-opts={' '.join(() if has_kvm() else EMULATED)}",
             f"--rwdir={results}", "--", GUEST, results]

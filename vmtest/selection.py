@@ -30,7 +30,8 @@ WAN = ("--link", "netem", "--link", "wanem", "--rate", "10", "--size", "2000000"
        "--only", "linkrate, skip-slow-start")
 # As on a kernel with faulty sockmaps: asked for the kernel engine, flows end on splice.
 FALLBACK = ("env", "SLUICE_SELF_TEST=fail", "tests/run", "net", "--engine=kernel",
-            "tests/net/test_kernel.py", "tests/net/test_close.py", "-k", "allows or finish or reset")
+            "tests/net/test_kernel.py", "tests/net/test_close.py", "-k",
+            "allows or finish or reset")
 # Seconds that a step may take, on a machine as fast as the host.
 SECONDS = {"unit": 300, "packet": 300, "net": 1500, "smoke": 400, "fallback": 600,
            "wan": 300}
