@@ -197,12 +197,14 @@ def own_kernel(image, modules=None):
     image = os.path.realpath(image)
     release = release_of(image)
     places = [modules] if modules else [os.path.dirname(image), f"/lib/modules/{release}"]
-    for place in places:
-        if os.path.exists(os.path.join(place, "modules.dep")):
-            return Kernel(release, image, release, image, os.path.realpath(place))
+    for place in map(os.path.realpath, places):
+        # modprobe takes only folders of that name
+        if place.endswith(f"/lib/modules/{release}") and \
+                os.path.exists(os.path.join(place, "modules.dep")):
+            return Kernel(release, image, release, image, place)
     if modules:
-        raise Mistake(f"{modules}: no modules.dep in it: run depmod, "
-                      f"or name the folder lib/modules/{release}")
+        raise Mistake(f"{modules}: expected a folder lib/modules/{release} with modules.dep in it, "
+                      "as `make modules_install INSTALL_MOD_PATH=` and depmod leave it")
     return Kernel(release, image, release, image, None)
 
 
