@@ -56,8 +56,9 @@ def run(*argv, timeout=FETCH_SECONDS, **kwargs):
     except subprocess.TimeoutExpired as error:
         raise Unavailable(f"{argv[0]}: not done in {timeout} s") from error
     if done.returncode:
-        words = (done.stderr or done.stdout).strip().splitlines()
-        raise Unavailable(f"{argv[0]}: {words[-1] if words else f'status {done.returncode}'}")
+        words = (done.stderr or done.stdout).strip().splitlines() or [f"status {done.returncode}"]
+        # apt's first line names the cause, the last line of others does
+        raise Unavailable(f"{argv[0]}: {words[0 if argv[0].startswith('apt') else -1]}")
     return done.stdout
 
 

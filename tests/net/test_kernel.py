@@ -21,7 +21,7 @@ KIB = 1 << 10
 
 def filters(net, device):
     """Names of the programs that hang on a device by clsact, in both directions."""
-    return [one["options"]["bpf_name"] for direction in ("ingress", "egress")
+    return [one["options"]["bpf_name"].split(":")[0] for direction in ("ingress", "egress")
             for one in net.gateway.json("tc", "-j", "filter", "show", "dev", device, direction)
             if "bpf_name" in one.get("options", {})]
 
