@@ -36,6 +36,7 @@ def run_step(step, results, build):
     """Runs one step. Its status is None when it took too long."""
     reports = os.path.join(build, "test-results")
     shutil.rmtree(reports, ignore_errors=True)
+    os.makedirs(reports)
     print(f"vmtest: {step['name']}", flush=True)
     start = time.monotonic()
     with subprocess.Popen(step["command"], cwd=SOURCE, stdin=subprocess.DEVNULL) as process:
@@ -45,9 +46,8 @@ def run_step(step, results, build):
             process.terminate()
             process.wait()
             status = None
-    if os.path.isdir(reports):
-        shutil.copytree(reports, os.path.join(results, step["folder"]), dirs_exist_ok=True,
-                        copy_function=shutil.copyfile)
+    shutil.copytree(reports, os.path.join(results, step["folder"]), dirs_exist_ok=True,
+                    copy_function=shutil.copyfile)
     return {"status": status, "seconds": round(time.monotonic() - start)}
 
 

@@ -56,8 +56,9 @@ def run(*argv, timeout=FETCH_SECONDS, **kwargs):
     except subprocess.TimeoutExpired as error:
         raise Unavailable(f"{argv[0]}: not done in {timeout} s") from error
     if done.returncode:
-        words = (done.stderr or done.stdout).strip().splitlines()
-        raise Unavailable(f"{argv[0]}: {words[-1] if words else f'status {done.returncode}'}")
+        words = (done.stderr or done.stdout).strip().splitlines() or [f"status {done.returncode}"]
+        # apt's first line names the cause, the last line of others does
+        raise Unavailable(f"{argv[0]}: {words[0 if argv[0].startswith('apt') else -1]}")
     return done.stdout
 
 
@@ -197,12 +198,14 @@ def own_kernel(image, modules=None):
     image = os.path.realpath(image)
     release = release_of(image)
     places = [modules] if modules else [os.path.dirname(image), f"/lib/modules/{release}"]
-    for place in places:
-        if os.path.exists(os.path.join(place, "modules.dep")):
-            return Kernel(release, image, release, image, os.path.realpath(place))
+    for place in map(os.path.realpath, places):
+        # modprobe takes only folders of that name
+        if place.endswith(f"/lib/modules/{release}") and \
+                os.path.exists(os.path.join(place, "modules.dep")):
+            return Kernel(release, image, release, image, place)
     if modules:
-        raise Mistake(f"{modules}: no modules.dep in it: run depmod, "
-                      f"or name the folder lib/modules/{release}")
+        raise Mistake(f"{modules}: expected a folder lib/modules/{release} with modules.dep in it, "
+                      "as `make modules_install INSTALL_MOD_PATH=` and depmod leave it")
     return Kernel(release, image, release, image, None)
 
 

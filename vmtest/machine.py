@@ -3,9 +3,11 @@
 Boots a kernel in a virtual machine with the host's files, read-only, and a folder
 for results: by QEMU alone with an initramfs of our own, or by virtme-ng.
 """
+import contextlib
 import lzma
 import os
 import shutil
+import signal
 import subprocess
 import threading
 
@@ -17,8 +19,9 @@ BUSYBOX = "/bin/busybox"
 MODULES = ("virtio_pci", "9pnet_virtio", "9p", "overlay")  # what the root needs
 MEMORY, PROCESSORS = "3G", "2"
 # Plain emulation is only stable like this: with a thread for each processor kernels
-# die when they patch their code, and cmpxchg16b makes some of them panic.
-EMULATED = ("-accel", "tcg,thread=single", "-cpu", "qemu64,-cx16")
+# die when they patch their code. The processor must have cmpxchg16b, or kernel 7.3 has no
+# memory for what BPF programs store with sockets.
+EMULATED = ("-accel", "tcg,thread=single", "-cpu", "qemu64,+cx16")
 ACCELERATED = ("-accel", "kvm", "-cpu", "host")
 
 
@@ -108,29 +111,36 @@ def qemu_command(kernel, results):
             "-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio",
             "-no-reboot", "-kernel", kernel.image,
             "-initrd", write_initramfs(kernel, results),
-            "-append", "console=ttyS0 quiet loglevel=4 panic=-1 oops=panic",
+            # no_timer_check: on a busy host the kernel's check of its timer fails
+            "-append", "console=ttyS0 quiet loglevel=4 panic=-1 oops=panic no_timer_check",
             *share("/", "host", "readonly=on"), *share(results, "vmtest-results")]
 
 
 def vng_command(archive, kernel, results):
     """virtme-ng is of Debian 13: from the cache, by the machine's own python3."""
     folder = archive.unpack("virtme-ng", ["virtme-ng"])
-    vng = os.path.join(folder, "usr", "bin", "vng")
+    programs = os.path.join(folder, "usr", "bin")
     options = [] if has_kvm() else ["--disable-kvm"]
     # The image as a real path, or vng does not find its modules.
     return ["env", f"PYTHONPATH={os.path.join(folder, 'usr/lib/python3/dist-packages')}",
-            "/usr/bin/python3", "-B", vng, "--run", os.path.realpath(kernel.image), *options,
+            f"PATH={programs}:{os.environ['PATH']}",
+            "/usr/bin/python3", "-B", os.path.join(programs, "vng"), "--run", os.path.realpath(kernel.image), *options,
             "--force-9p", "--cpus", PROCESSORS, "--memory", MEMORY, "--user", "root",
             f"--qemu-opts={' '.join(() if has_kvm() else EMULATED)}",
             f"--rwdir={results}", "--", GUEST, results]
 
 
 def contained(command):
-    """In a process namespace of its own: whatever the command starts ends with this program."""
+    """Ends with this program, however that ends. What virtme-ng starts by itself does too if
+    root can have a process namespace; one of a user's own would hide who owns files."""
     unshare = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
-    if os.geteuid() != 0:
-        unshare += ["--user", "--map-current-user"]
-    return ["setpriv", "--pdeathsig", "KILL", *unshare, *command]
+    return ["setpriv", "--pdeathsig", "KILL", *(unshare if os.geteuid() == 0 else []), *command]
+
+
+def end_all(process):
+    """The command and whatever it has started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 # ---- the run ----
@@ -142,12 +152,12 @@ def boot(command, log, label, seconds):
     """
     with open(log, "wb") as out, subprocess.Popen(
             contained(command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT) as process:
+            stderr=subprocess.STDOUT, start_new_session=True) as process:
         late = threading.Event()
 
         def end():
             late.set()
-            process.kill()
+            end_all(process)
 
         timer = threading.Timer(seconds, end)
         timer.start()
@@ -157,10 +167,10 @@ def boot(command, log, label, seconds):
                 out.flush()
                 text = line.decode("utf-8", "replace").rstrip().rpartition("\r")[2]
                 print(f"[{label}] {text}", flush=True)
+            process.wait()
         except BaseException:
-            process.kill()
+            end_all(process)
             raise
         finally:
             timer.cancel()
-        process.wait()
     return f"not done in {seconds} s" if late.is_set() else None

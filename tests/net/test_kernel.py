@@ -5,11 +5,14 @@ the better one. What is there is asked of the kernel by build/tests/kernel_featu
 not of the daemon. The way taken is noted with the result, for docs/kernels.md.
 """
 import re
+import socket
 
 import pytest
 
 from gateway import serve
-from rig import Unsupported, echo, linkrate_known, new_kernel, receive, wait_for
+from peer import carry
+from rig import (Unsupported, echo, linkrate_known, new_kernel, receive, receive_all,
+                 wait_for)
 
 pytestmark = pytest.mark.stealing
 PORT = 5000
@@ -18,7 +21,7 @@ KIB = 1 << 10
 
 def filters(net, device):
     """Names of the programs that hang on a device by clsact, in both directions."""
-    return [one["options"]["bpf_name"] for direction in ("ingress", "egress")
+    return [one["options"]["bpf_name"].split(":")[0] for direction in ("ingress", "egress")
             for one in net.gateway.json("tc", "-j", "filter", "show", "dev", device, direction)
             if "bpf_name" in one.get("options", {})]
 
@@ -111,3 +114,19 @@ def test_the_first_window_is_whole_or_grows_from_64_kib(
         assert offered() > 128 * KIB
     record_property("window offered first, of 4 MiB", "all of it" if whole
                     else "64 KiB at most, then it grows")
+
+
+def test_flows_run_on_the_engine_that_the_self_test_allows(
+        net, gateway, family, record_property):
+    """Asked for the kernel's, on a kernel with faulty sockmaps they run on splice."""
+    gateway.start(serve(PORT, engine="kernel"))
+    engine = gateway.show("status")["kernel_engine"]
+    near, far = net.connection(family, PORT)
+    carry(near, far, 1024 * KIB)
+    carry(far, near, 1024 * KIB)
+    assert gateway.flow_of(near)["engine"] == ("kernel" if engine["offered"] else "splice")
+    near.shutdown(socket.SHUT_WR)
+    far.shutdown(socket.SHUT_WR)
+    assert receive_all(far) == receive_all(near) == b""
+    record_property("kernel engine", "offered" if engine["offered"]
+                    else f"not offered, splice instead: {engine['why']}")
