@@ -49,7 +49,7 @@ static json_t *make_request(const struct cli *cli, const struct noun *noun, int 
 	uint64_t id;
 	json_t *request;
 
-	if (cli->all && noun->function != show_counters)
+	if (cli->given[CLI_ALL] && noun->function != show_counters)
 		*status = cli_usage(cli, "-a is for show counters");
 	else if (count != noun->takes_id)
 		*status = cli_usage(cli, "%s %s", noun->name,

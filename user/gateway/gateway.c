@@ -13,13 +13,13 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <systemd/sd-daemon.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "log.h"
 #include "mptcp.h"
+#include "namespace_lock.h"
 #include "privileges.h"
 #include "registry_params.h"
 #include "routing.h"
@@ -215,29 +215,17 @@ static void raise_limits(void)
 	}
 }
 
-/*
- * Policy routing is one thing in a network namespace, so there can be but one
- * gateway in it, whatever its directories. An abstract socket is a lock with
- * just that scope, and the kernel drops it with the process.
- */
 static int lock_namespace(struct gateway *gateway, char *error)
 {
-	struct sockaddr_un name = { .sun_family = AF_UNIX, .sun_path = "\0sluice/gateway" };
-	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0), result;
+	int result = namespace_lock();
 
-	if (fd >= 0 && bind(fd, (struct sockaddr *)&name, sizeof(name)) == 0) {
-		gateway->namespace_lock = fd;
-		return 0;
-	}
-	result = -errno;
-	if (fd >= 0)
-		close(fd);
+	gateway->namespace_lock = result < 0 ? -1 : result;
 	if (result == -EADDRINUSE)
 		snprintf(error, GATEWAY_ERROR_MAX,
 			 "another sluiced serves this network namespace: stop it first");
-	else
+	else if (result < 0)
 		snprintf(error, GATEWAY_ERROR_MAX, "lock: %s", strerror(-result));
-	return result;
+	return result < 0 ? result : 0;
 }
 
 static int make_run_dir(struct gateway *gateway, char *error)

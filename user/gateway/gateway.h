@@ -43,7 +43,7 @@ struct gateway {
 	struct control_server *control;
 	sd_event_source *sweep_timer;
 	sd_event_source *drain_timer;
-	int namespace_lock; /* see lock_namespace() */
+	int namespace_lock; /* see namespace_lock.h */
 	bool routing; /* policy routing was added */
 	bool made_run_dir;
 	char *empty_dir; /* in run_dir, the registrar's root; NULL: not made; owned */
