@@ -19,8 +19,10 @@
 static const struct verb verbs[] = {
 	{ "show", verb_show,
 	  "show [status|proxies|ports|params|flows|counters [-a]] [-j]\n"
+	  "show flows --ended [-n COUNT] [-j]\n"
 	  "show flow ID [-j]",
-	  "print the daemon's state, its tables, flows and counters", CLI_BIT(CLI_ALL) },
+	  "print the daemon's state, its tables, flows and counters",
+	  CLI_BIT(CLI_ALL) | CLI_BIT(CLI_ENDED) | CLI_BIT(CLI_COUNT) },
 	{ "explain", verb_explain, "explain CLIENT ADDRESS:PORT [-j]",
 	  "say whether and why such a connection would be taken", 0 },
 	{ "doctor", verb_doctor, "doctor [--fix] [-c FILE] [--pin-dir DIR] [-j]",
@@ -50,6 +52,8 @@ static const struct {
 	const char *help;
 } own_options[CLI_OPTION_COUNT] = {
 	[CLI_ALL] = { "all", 'a', NULL, "show counters: those that are zero too" },
+	[CLI_ENDED] = { "ended", 0, NULL, "show flows: those that ended lately, the last first" },
+	[CLI_COUNT] = { "count", 'n', "COUNT", "show flows --ended: so many at most" },
 	[CLI_CONFIG] = { "config", 'c', "FILE",
 			 "doctor: the gateway's configuration (/etc/sluice/gateway.conf)" },
 	[CLI_PIN_DIR] = { "pin-dir", 0, "DIR",

@@ -16,10 +16,11 @@ struct description {
 #define INTERCEPT_DESCRIPTION(name, description) { "intercept", #name, description },
 #define RELAY_DESCRIPTION(name, description) { "relay", #name, description },
 #define REGISTRAR_DESCRIPTION(name, description) { "registrar", #name, description },
+#define LOG_DESCRIPTION(name, description) { "log", #name, description },
 
 static const struct description descriptions[] = {
 	INTERCEPT_COUNTERS(INTERCEPT_DESCRIPTION) RELAY_COUNTERS(RELAY_DESCRIPTION)
-		REGISTRAR_COUNTERS(REGISTRAR_DESCRIPTION)
+		REGISTRAR_COUNTERS(REGISTRAR_DESCRIPTION) LOG_COUNTERS(LOG_DESCRIPTION)
 };
 
 /* "" for a counter of a newer daemon. */

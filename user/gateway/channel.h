@@ -18,6 +18,7 @@ enum channel_type {
 	CHANNEL_READY, /* from the relay: serving */
 	CHANNEL_FLOWS, /* from the relay: count records */
 	CHANNEL_FLOWS_END, /* from the relay: that was the last flow of this list */
+	CHANNEL_ENDED, /* from the relay: there are flows in its ended_ring */
 };
 
 struct channel_header {

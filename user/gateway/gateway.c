@@ -22,6 +22,7 @@
 #include "namespace_lock.h"
 #include "privileges.h"
 #include "registry_params.h"
+#include "requests.h"
 #include "routing.h"
 #include "time_wait.h"
 
@@ -345,6 +346,30 @@ static int start_registrar(struct gateway *gateway, char *error)
 	return result;
 }
 
+static void on_flow_ended(const struct flow_record *record, void *context)
+{
+	struct gateway *gateway = context;
+
+	ended_flows_add(&gateway->ended, record, request_flow_identity(gateway, record));
+}
+
+static int start_ended_flows(struct gateway *gateway, char *error)
+{
+	int result = ended_flows_init(&gateway->ended);
+	struct flow_log *flow_log;
+
+	if (result) {
+		snprintf(error, GATEWAY_ERROR_MAX, "out of memory");
+		return result;
+	}
+	result = ended_flows_prepare(&gateway->ended, gateway->config, gateway->event,
+				     gateway_relay_user(gateway->config), &flow_log, error,
+				     GATEWAY_ERROR_MAX);
+	if (!result)
+		ended_flows_apply(&gateway->ended, gateway->config, flow_log);
+	return result;
+}
+
 static int start_relays(struct gateway *gateway, char *error)
 {
 	struct supervisor_options options = { .event = gateway->event,
@@ -355,6 +380,7 @@ static int start_relays(struct gateway *gateway, char *error)
 					      .engine = gateway->config->engine,
 					      .kernel_flows = kernel_flows(gateway),
 					      .socket_map = -1,
+					      .flow_ended = on_flow_ended,
 					      .all_serving = on_all_serving,
 					      .context = gateway };
 	int result;
@@ -458,6 +484,7 @@ int gateway_start(struct gateway *gateway, const struct gateway_options *options
 		gateway->routing = true; /* also when only a part of it was added */
 		result = routing_add(error, GATEWAY_ERROR_MAX);
 	}
+	result = result ?: start_ended_flows(gateway, error);
 	result = result ?: start_relays(gateway, error);
 	result = result ?: start_registrar(gateway, error);
 	/* Until relays serve, SYNs pass: nothing is lost by attaching now. */
@@ -490,6 +517,7 @@ void gateway_free(struct gateway *gateway)
 		remove_old_legs(gateway);
 	}
 	control_server_free(gateway->control);
+	ended_flows_free(&gateway->ended);
 	registry_free(gateway->registry);
 	if (gateway->registrations.registry)
 		registrations_free(&gateway->registrations);

@@ -11,6 +11,7 @@
 #include <systemd/sd-event.h>
 
 #include "control.h"
+#include "ended_flows.h"
 #include "gateway_config.h"
 #include "intercept.h"
 #include "kernel_engine_test.h"
@@ -41,6 +42,7 @@ struct gateway {
 	struct registrations registrations;
 	struct registrar_process *registrar;
 	struct control_server *control;
+	struct ended_flows ended;
 	sd_event_source *sweep_timer;
 	sd_event_source *drain_timer;
 	int namespace_lock; /* see namespace_lock.h */

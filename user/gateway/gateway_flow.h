@@ -38,6 +38,7 @@ static inline struct gateway_relay *gateway_relay_of(const struct gateway_flow *
 struct gateway_flow *gateway_flow_new(struct gateway_relay *relay, const struct syn_event *syn);
 
 /* Of struct relay_front. */
+void gateway_flow_ending(struct relay_flow *flow);
 void gateway_flow_ended(struct relay_flow *flow);
 void gateway_flow_free(struct relay_flow *flow);
 

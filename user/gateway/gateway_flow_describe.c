@@ -82,6 +82,7 @@ void gateway_flow_describe(struct gateway_flow *flow, struct flow_record *record
 	record->trunk_port = flow->port.trunk_port;
 	record->state = (__u8)core->state;
 	record->end = (__u8)core->end;
+	record->ended_in = (__u8)(core->end ? core->ended_in : core->state);
 	record->one_connection = flow->one_connection;
 	record->engine = (__u8)engine_now(core);
 	record->params = flow->params;

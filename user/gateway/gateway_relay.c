@@ -136,6 +136,7 @@ static void progress(struct relay_flow *flow)
 static const struct relay_front front = {
 	.progress = progress,
 	.check = check,
+	.ending = gateway_flow_ending,
 	.ended = gateway_flow_ended,
 	.free = gateway_flow_free,
 };

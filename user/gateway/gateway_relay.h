@@ -17,6 +17,7 @@
 #include "tables.h"
 
 struct mptcp_manager;
+struct ended_ring;
 struct ring_buffer;
 
 /* Memory that main and one relay share; outlives the relay. */
@@ -41,6 +42,7 @@ struct gateway_relay_setup {
 	uint64_t *half_open_by_client; /* mapping of that map */
 	struct relay_state *state; /* this relay's entry of the map relays */
 	struct relay_shared *shared;
+	struct ended_ring *ended; /* for main */
 	const char *user; /* whom to run as */
 };
 

@@ -11,6 +11,8 @@
 /* Nouns. */
 void request_show(struct gateway *gateway, struct control_request *request, const json_t *message);
 void request_show_flows(struct gateway *gateway, struct control_request *request, uint64_t only_id);
+void request_show_ended(struct gateway *gateway, struct control_request *request,
+			const json_t *message);
 void request_explain(struct gateway *gateway, struct control_request *request,
 		     const json_t *message);
 
@@ -37,6 +39,9 @@ void reply_message(struct control_request *request, const char *format, ...)
 
 /* Whose an entry is; "" for a static one. */
 const char *port_identity(const struct port_entry *port);
+
+/* Whose entry a flow came by; "" when that was static, or is gone. */
+const char *request_flow_identity(const struct gateway *gateway, const struct flow_record *flow);
 
 /* In how many seconds an entry ends unless it is renewed; null when it does not. */
 json_t *port_expires_json(const struct port_entry *port, uint64_t now_us);

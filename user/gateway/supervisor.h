@@ -30,6 +30,8 @@ struct supervisor_options {
 	unsigned engine; /* enum engine_choice, of ports that say auto */
 	uint32_t kernel_flows; /* that each relay may give to the kernel; 0: it is not offered */
 	int socket_map; /* for tune_socket(); borrowed; -1: sockets are not tuned */
+	/* A flow has ended, a moment ago. record is a relay's word, not checked yet. */
+	void (*flow_ended)(const struct flow_record *record, void *context);
 	/* All relays serve for the first time. */
 	void (*all_serving)(void *context);
 	void *context;

@@ -6,6 +6,7 @@
  *
  * Requests ("verb" is always there):
  *   {"verb":"show","noun":"status|proxies|ports|params|flows|counters"}
+ *   {"verb":"show","noun":"flows","ended":true,"limit":N}    without limit: all that are kept
  *   {"verb":"show","noun":"flow","id":N}
  *   {"verb":"explain","client":"ADDRESS","remote":"ADDRESS:PORT"}
  *   {"verb":"add","address":"ADDRESS","port":N,"trunk":N,"nexthop":BOOL,"params":{"key":"text",...}}
