@@ -414,6 +414,20 @@ def test_a_place_for_pins_that_is_no_bpffs(net, gateway, tmp_path):
     assert "no-bpffs" not in (tmp_path / "after").read_text()
 
 
+@pytest.mark.parametrize("running", [True, False], ids=["running", "not-running"])
+def test_the_outcome_of_the_engines_self_test_is_told(net, gateway, running, monkeypatch):
+    gateway.configure(serve(5000))
+    assert "no-kernel-engine" not in doctor(gateway)[1]
+    monkeypatch.setenv("SLUICE_SELF_TEST", "fail")
+    if running:
+        gateway.start(serve(5000))
+        monkeypatch.delenv("SLUICE_SELF_TEST")
+    finding = doctor(gateway)[1]["no-kernel-engine"][0]
+    assert finding["severity"] == "warning"
+    if running:
+        assert gateway.show("status")["kernel_engine"]["why"] in finding["what"]
+
+
 # ---- leftovers ----
 
 def test_what_a_killed_gateway_left_is_found_and_removed(net, gateway):

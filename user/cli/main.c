@@ -23,7 +23,7 @@ static const struct verb verbs[] = {
 	  "show flow ID [-j]",
 	  "print the daemon's state, its tables, flows and counters",
 	  CLI_BIT(CLI_ALL) | CLI_BIT(CLI_ENDED) | CLI_BIT(CLI_COUNT) },
-	{ "explain", verb_explain, "explain CLIENT ADDRESS:PORT [-j]",
+	{ "explain", verb_explain, "explain CLIENT[:PORT] ADDRESS:PORT [-j]",
 	  "say whether and why such a connection would be taken", 0 },
 	{ "doctor", verb_doctor, "doctor [--fix] [-c FILE] [--pin-dir DIR] [-j]",
 	  "look for what keeps a gateway from working here, and say what to do",

@@ -8,7 +8,7 @@
  *   {"verb":"show","noun":"status|proxies|ports|params|flows|counters"}
  *   {"verb":"show","noun":"flows","ended":true,"limit":N}    without limit: all that are kept
  *   {"verb":"show","noun":"flow","id":N}
- *   {"verb":"explain","client":"ADDRESS","remote":"ADDRESS:PORT"}
+ *   {"verb":"explain","client":"ADDRESS" or "ADDRESS:PORT","remote":"ADDRESS:PORT"}
  *   {"verb":"add","address":"ADDRESS","port":N,"trunk":N,"nexthop":BOOL,"params":{"key":"text",...}}
  *   {"verb":"del","address":"ADDRESS","port":N}          without port: the whole proxy
  *   {"verb":"attach","dev":"NAME"}   {"verb":"detach","dev":"NAME"}

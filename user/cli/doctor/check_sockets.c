@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What the kernel has for sockets: found by making some, in a network namespace
- * of a child's own that vanishes with it. */
+/* What the kernel has for sockets, the kernel engine among it: found by making
+ * some, in a network namespace of a child's own that vanishes with it. */
 #include <errno.h>
 #include <libmnl/libmnl.h>
 #include <linux/genetlink.h>
@@ -11,11 +11,13 @@
 #include <sched.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "doctor.h"
+#include "kernel_engine_test.h"
 #include "mptcp.h"
 #include "socket_option.h"
 
@@ -149,6 +151,42 @@ static void check_mptcp(struct doctor *doctor)
 			       json_string(why), NULL, json_string("use a kernel from 5.19 on"));
 }
 
+/* What the start-up self-test said, written by a child. */
+static char *engine_text;
+
+static bool carries_a_flow(void)
+{
+	return kernel_engine_test(engine_text) == 0;
+}
+
+/* As the daemon that runs has found, or by the same test. */
+static void check_kernel_engine(struct doctor *doctor)
+{
+	const json_t *told = json_object_get(doctor->status, "kernel_engine");
+	const char *why = json_string_value(json_object_get(told, "why"));
+	bool offered = json_is_true(json_object_get(told, "offered"));
+
+	engine_text = mmap(NULL, KERNEL_ENGINE_TEST_TEXT_MAX, PROT_READ | PROT_WRITE,
+			   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (engine_text == MAP_FAILED)
+		return;
+	if (!why) {
+		offered = try_apart(carries_a_flow);
+		why = *engine_text ? engine_text : "the test did not come to an end";
+	}
+	if (offered)
+		report_good(doctor, "kernel engine");
+	else
+		report_finding(doctor, SEVERITY_WARNING, "no-kernel-engine",
+			       json_sprintf("the kernel engine is not used: %s", why),
+			       json_string("all flows are carried by splice(2), engine = kernel "
+					   "included"),
+			       NULL,
+			       json_string("a newer kernel may pass the test: Debian's from 6.12 "
+					   "on are known to"));
+	munmap(engine_text, KERNEL_ENGINE_TEST_TEXT_MAX);
+}
+
 void check_sockets(struct doctor *doctor)
 {
 	if (try_apart(binds_transparent))
@@ -167,5 +205,6 @@ void check_sockets(struct doctor *doctor)
 			       json_string("a client that uses its port again just when an entry "
 					   "has gone waits for up to a minute"),
 			       NULL, json_string("use a kernel with CONFIG_INET_DIAG_DESTROY"));
+	check_kernel_engine(doctor);
 	check_mptcp(doctor);
 }
