@@ -25,6 +25,8 @@ static const struct verb verbs[] = {
 	  CLI_BIT(CLI_ALL) | CLI_BIT(CLI_ENDED) | CLI_BIT(CLI_COUNT) },
 	{ "explain", verb_explain, "explain CLIENT[:PORT] ADDRESS:PORT [-j]",
 	  "say whether and why such a connection would be taken", 0 },
+	{ "trace", verb_trace, "trace CLIENT[:PORT] ADDRESS:PORT [-n COUNT] [-j]",
+	  "follow connections through the gateway, event by event", CLI_BIT(CLI_COUNT) },
 	{ "doctor", verb_doctor, "doctor [--fix] [-c FILE] [--pin-dir DIR] [-j]",
 	  "look for what keeps a gateway from working here, and say what to do",
 	  CLI_BIT(CLI_FIX) | CLI_BIT(CLI_CONFIG) | CLI_BIT(CLI_PIN_DIR) },
@@ -53,7 +55,8 @@ static const struct {
 } own_options[CLI_OPTION_COUNT] = {
 	[CLI_ALL] = { "all", 'a', NULL, "show counters: those that are zero too" },
 	[CLI_ENDED] = { "ended", 0, NULL, "show flows: those that ended lately, the last first" },
-	[CLI_COUNT] = { "count", 'n', "COUNT", "show flows --ended: so many at most" },
+	[CLI_COUNT] = { "count", 'n', "COUNT",
+			"show flows --ended: so many at most; trace: end after so many flows" },
 	[CLI_CONFIG] = { "config", 'c', "FILE",
 			 "doctor: the gateway's configuration (/etc/sluice/gateway.conf)" },
 	[CLI_PIN_DIR] = { "pin-dir", 0, "DIR",

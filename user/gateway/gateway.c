@@ -353,6 +353,11 @@ static void on_flow_ended(const struct flow_record *record, void *context)
 	ended_flows_add(&gateway->ended, record, request_flow_identity(gateway, record));
 }
 
+static void on_flow_event(const struct trace_event *event, void *context)
+{
+	request_trace_event(context, event);
+}
+
 static int start_ended_flows(struct gateway *gateway, char *error)
 {
 	int result = ended_flows_init(&gateway->ended);
@@ -381,6 +386,7 @@ static int start_relays(struct gateway *gateway, char *error)
 					      .kernel_flows = kernel_flows(gateway),
 					      .socket_map = -1,
 					      .flow_ended = on_flow_ended,
+					      .flow_event = on_flow_event,
 					      .all_serving = on_all_serving,
 					      .context = gateway };
 	int result;
@@ -512,6 +518,7 @@ void gateway_free(struct gateway *gateway)
 		intercept_set_accepting(gateway->intercept, false);
 	registrar_process_free(gateway->registrar);
 	if (gateway->supervisor) {
+		request_trace_end_all(gateway);
 		supervisor_free(gateway->supervisor);
 		gateway->draining = true;
 		remove_old_legs(gateway);

@@ -29,6 +29,8 @@ struct gateway_options {
 	const char *pin_dir;
 };
 
+struct trace;
+
 struct gateway {
 	struct gateway_options options;
 	struct gateway_config *config; /* the one in force; owned */
@@ -43,6 +45,7 @@ struct gateway {
 	struct registrar_process *registrar;
 	struct control_server *control;
 	struct ended_flows ended;
+	struct trace *traces[TRACES_MAX]; /* request_trace.c's; NULL: none */
 	sd_event_source *sweep_timer;
 	sd_event_source *drain_timer;
 	int namespace_lock; /* see namespace_lock.h */

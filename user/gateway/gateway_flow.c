@@ -8,6 +8,7 @@
 
 #include "channel.h"
 #include "ended_ring.h"
+#include "flow_trace.h"
 #include "half_open.h"
 
 static void count_flow(struct gateway_relay *relay, uint32_t port_id, uint32_t by)
@@ -47,6 +48,8 @@ void gateway_flow_ending(struct relay_flow *ending)
 	struct flow_record *record = ended_ring_next(relay->setup.ended);
 	struct timespec now;
 
+	flow_trace_look(ending);
+	flow_tell(flow, TRACE_ENDED);
 	if (!record) {
 		relay_count(&relay->setup.shared->counters.ended_lost, 1);
 		return;

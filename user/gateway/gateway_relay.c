@@ -12,6 +12,7 @@
 
 #include "channel.h"
 #include "child.h"
+#include "flow_trace.h"
 #include "gateway_flow.h"
 #include "half_open.h"
 #include "kernel_engine.h"
@@ -97,31 +98,54 @@ static void continue_listing(struct gateway_relay *relay)
 	}
 }
 
+/* Which flows are traced. */
+static void trace_changed(struct gateway_relay *relay, const struct channel_trace *message)
+{
+	if (message->slot >= TRACES_MAX)
+		return;
+	if (message->header.type == CHANNEL_TRACE_START)
+		flow_trace_start(relay, message->slot, &message->filter);
+	else
+		flow_trace_stop(relay, message->slot);
+}
+
 static void channel_ready(struct watch *watch, uint32_t events)
 {
 	struct gateway_relay *relay = list_entry(watch, struct gateway_relay, channel_watch);
-	struct channel_header header;
+	struct channel_trace message; /* the longest there is */
 	ssize_t length;
 
 	(void)events;
-	length = recv(relay->setup.channel, &header, sizeof(header), MSG_DONTWAIT);
+	length = recv(relay->setup.channel, &message, sizeof(message), MSG_DONTWAIT);
 	if (length < 0 && errno == EAGAIN)
 		return;
-	if (length != sizeof(header) || header.type == CHANNEL_STOP) {
-		relay->core.stopping = true; /* told to, or main is gone */
+	if (length < (ssize_t)sizeof(message.header)) {
+		relay->core.stopping = true; /* main is gone */
 		return;
 	}
-	if (header.type == CHANNEL_LET_GO)
+	switch (message.header.type) {
+	case CHANNEL_LET_GO:
 		relay->letting_go = true;
-	if (header.type == CHANNEL_LIST) {
+		break;
+	case CHANNEL_LIST:
 		relay->listing = relay->core.flows.next;
-		relay->listing_cookie = header.cookie;
+		relay->listing_cookie = message.header.cookie;
+		break;
+	case CHANNEL_TRACE_START:
+	case CHANNEL_TRACE_STOP:
+		if (length == sizeof(message))
+			trace_changed(relay, &message);
+		break;
+	default: /* CHANNEL_STOP */
+		relay->core.stopping = true;
 	}
 }
 
 /* Deadlines of what is not joined yet, connections that what is joined lacks. */
 static void check(struct relay_flow *flow)
 {
+	if (flow->watched)
+		flow_trace_look(flow);
 	if (flow->state == FLOW_CONNECTING || flow->state == FLOW_JOINING)
 		half_open_check(gateway_flow_of(flow));
 	else if (flow->state < FLOW_CLOSING)
@@ -136,6 +160,7 @@ static void progress(struct relay_flow *flow)
 static const struct relay_front front = {
 	.progress = progress,
 	.check = check,
+	.looked = flow_trace_look,
 	.ending = gateway_flow_ending,
 	.ended = gateway_flow_ended,
 	.free = gateway_flow_free,

@@ -15,6 +15,7 @@
 #include "relay.h"
 #include "splice_program.h"
 #include "tables.h"
+#include "trace.h"
 
 struct mptcp_manager;
 struct ended_ring;
@@ -66,6 +67,9 @@ struct gateway_relay {
 		struct gateway_relay *relay;
 		int fd;
 	} listeners[2];
+	struct trace_filter traces[TRACES_MAX];
+	uint8_t tracing; /* bit mask of those in use */
+	uint32_t traces_lost; /* events that main had no room for, since the last it took */
 	struct list *listing; /* next flow of the list being sent to main; NULL: none */
 	uint32_t listing_cookie;
 };

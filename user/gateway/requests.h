@@ -16,6 +16,8 @@ void request_show_ended(struct gateway *gateway, struct control_request *request
 void request_explain(struct gateway *gateway, struct control_request *request,
 		     const json_t *message);
 
+void request_trace(struct gateway *gateway, struct control_request *request, const json_t *message);
+
 /* Verbs. */
 void request_add(struct gateway *gateway, struct control_request *request, const json_t *message);
 void request_del(struct gateway *gateway, struct control_request *request, const json_t *message);
@@ -26,6 +28,12 @@ void request_detach(struct gateway *gateway, struct control_request *request,
 void request_drain(struct gateway *gateway, struct control_request *request, const json_t *message);
 void request_reload(struct gateway *gateway, struct control_request *request,
 		    const json_t *message);
+
+/* Hands an event on to the traces that it is for. */
+void request_trace_event(struct gateway *gateway, const struct trace_event *event);
+
+/* The gateway stops. */
+void request_trace_end_all(struct gateway *gateway);
 
 /* ---- shared by the above ---- */
 

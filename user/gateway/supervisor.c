@@ -126,6 +126,50 @@ static void announce(struct supervisor *supervisor)
 	supervisor->announced = true;
 }
 
+static void send_trace(const struct relay_process *relay, enum channel_type type, unsigned slot)
+{
+	struct channel_trace message = { .header.type = type,
+					 .slot = slot,
+					 .filter = relay->supervisor->traces[slot] };
+
+	if (relay->phase == RELAY_SERVING)
+		send(relay->channel, &message, sizeof(message), MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+void supervisor_trace_start(struct supervisor *supervisor, unsigned slot,
+			    const struct trace_filter *filter)
+{
+	supervisor->traces[slot] = *filter;
+	supervisor->tracing |= (uint8_t)(1U << slot);
+	for (unsigned i = 0; i < supervisor->options.relays; i++)
+		send_trace(&supervisor->relays[i], CHANNEL_TRACE_START, slot);
+}
+
+void supervisor_trace_stop(struct supervisor *supervisor, unsigned slot)
+{
+	supervisor->tracing &= (uint8_t) ~(1U << slot);
+	for (unsigned i = 0; i < supervisor->options.relays; i++)
+		send_trace(&supervisor->relays[i], CHANNEL_TRACE_STOP, slot);
+}
+
+/* A relay that was started anew knows nothing of the traces. */
+static void send_traces(const struct relay_process *relay)
+{
+	for (unsigned i = 0; i < TRACES_MAX; i++)
+		if (relay->supervisor->tracing & 1U << i)
+			send_trace(relay, CHANNEL_TRACE_START, i);
+}
+
+/* A relay holds fewer privileges than main: what it says is checked. */
+static bool is_whole(const struct channel_message *message, size_t length)
+{
+	if (message->header.type == CHANNEL_TRACE_EVENT)
+		return length == sizeof(struct channel_trace);
+	return message->header.count <= CHANNEL_BATCH &&
+	       length == sizeof(message->header) +
+				 message->header.count * sizeof(message->records[0]);
+}
+
 static int on_message(sd_event_source *source, int fd, uint32_t events, void *context)
 {
 	static struct channel_message message;
@@ -140,17 +184,18 @@ static int on_message(sd_event_source *source, int fd, uint32_t events, void *co
 			sd_event_source_set_enabled(relay->channel_source, SD_EVENT_OFF);
 		return 0;
 	}
-	/* A relay holds fewer privileges than main: what it says is checked. */
-	if (message.header.count > CHANNEL_BATCH ||
-	    (size_t)length !=
-		    sizeof(message.header) + message.header.count * sizeof(message.records[0])) {
+	if (!is_whole(&message, (size_t)length)) {
 		log_error("relay %u sent a malformed message", relay->index);
 		return 0;
 	}
 	if (message.header.type == CHANNEL_READY) {
 		relay->phase = RELAY_SERVING;
 		log_debug("relay %u serves (pid %d)", relay->index, (int)relay->pid);
+		send_traces(relay);
 		announce(relay->supervisor);
+	} else if (message.header.type == CHANNEL_TRACE_EVENT) {
+		relay->supervisor->options.flow_event(&((struct channel_trace *)&message)->event,
+						      relay->supervisor->options.context);
 	} else if (message.header.type == CHANNEL_ENDED) {
 		if (ended_ring_is_filling(relay->ended))
 			drain_ended(relay);

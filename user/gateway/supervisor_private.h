@@ -32,6 +32,8 @@ struct supervisor {
 	bool announced; /* all_serving was called */
 	uint32_t next_cookie;
 	struct list collections; /* struct flow_collection */
+	struct trace_filter traces[TRACES_MAX];
+	uint8_t tracing; /* bit mask of those in use */
 	sd_event_source *ended_timer; /* on: relays have said that flows ended */
 };
 
