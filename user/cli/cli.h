@@ -53,7 +53,7 @@ struct verb {
 };
 
 verb_function verb_add, verb_attach, verb_del, verb_detach, verb_doctor, verb_drain, verb_explain,
-	verb_keygen, verb_reload, verb_show, verb_trace;
+	verb_keygen, verb_reload, verb_show, verb_top, verb_trace;
 
 /* Prints "usage: sluice ..." of the verb. */
 void cli_print_usage(const struct verb *verb, FILE *stream);

@@ -25,6 +25,12 @@ static const struct verb verbs[] = {
 	  CLI_BIT(CLI_ALL) | CLI_BIT(CLI_ENDED) | CLI_BIT(CLI_COUNT) },
 	{ "explain", verb_explain, "explain CLIENT[:PORT] ADDRESS:PORT [-j]",
 	  "say whether and why such a connection would be taken", 0 },
+	{ "top", verb_top,
+	  "top [-d SECONDS] [-s COLUMN] [-f TEXT]\n"
+	  "top -b [-n COUNT] [-d SECONDS] [-s COLUMN] [-f TEXT] [-j]",
+	  "watch the flows: rates, legs, engine",
+	  CLI_BIT(CLI_BATCH) | CLI_BIT(CLI_COUNT) | CLI_BIT(CLI_DELAY) | CLI_BIT(CLI_SORT) |
+		  CLI_BIT(CLI_FILTER) },
 	{ "trace", verb_trace, "trace CLIENT[:PORT] ADDRESS:PORT [-n COUNT] [-j]",
 	  "follow connections through the gateway, event by event", CLI_BIT(CLI_COUNT) },
 	{ "doctor", verb_doctor, "doctor [--fix] [-c FILE] [--pin-dir DIR] [-j]",
@@ -56,7 +62,12 @@ static const struct {
 	[CLI_ALL] = { "all", 'a', NULL, "show counters: those that are zero too" },
 	[CLI_ENDED] = { "ended", 0, NULL, "show flows: those that ended lately, the last first" },
 	[CLI_COUNT] = { "count", 'n', "COUNT",
-			"show flows --ended: so many at most; trace: end after so many flows" },
+			"show flows --ended: so many at most; trace: end after so many "
+			"flows; top -b: so many screens" },
+	[CLI_BATCH] = { "batch", 'b', NULL, "top: print, without a terminal" },
+	[CLI_DELAY] = { "delay", 'd', "SECONDS", "top: between two looks (1)" },
+	[CLI_SORT] = { "sort", 's', "COLUMN", "top: what to sort by (rate)" },
+	[CLI_FILTER] = { "filter", 'f', "TEXT", "top: only flows with this text in their line" },
 	[CLI_CONFIG] = { "config", 'c', "FILE",
 			 "doctor: the gateway's configuration (/etc/sluice/gateway.conf)" },
 	[CLI_PIN_DIR] = { "pin-dir", 0, "DIR",
