@@ -26,9 +26,11 @@ static int print_json(const struct top *top)
 	return r;
 }
 
-static void print_cell(const struct top_column *column, const char *text, bool last)
+static void print_cell(const struct top *top, size_t i, const char *text)
 {
-	int width = last && !column->right ? 0 : column->width;
+	const struct top_column *column = &top_columns[i];
+	bool last = i + 1 == top_column_count;
+	int width = last && !column->right ? 0 : top->widths[i];
 
 	printf(column->right ? "%*s" : "%-*s", width, text);
 	putchar(last ? '\n' : ' ');
@@ -41,11 +43,10 @@ static int print_text(const struct top *top)
 	top_summary(top, line, sizeof(line));
 	puts(line);
 	for (size_t i = 0; i < top_column_count; i++)
-		print_cell(&top_columns[i], top_columns[i].title, i + 1 == top_column_count);
+		print_cell(top, i, top_columns[i].title);
 	for (size_t row = 0; row < top->shown_count; row++)
 		for (size_t i = 0; i < top_column_count; i++)
-			print_cell(&top_columns[i], top_columns[i].text(top->shown[row], cell),
-				   i + 1 == top_column_count);
+			print_cell(top, i, top_columns[i].text(top->shown[row], cell));
 	putchar('\n');
 	return 0;
 }

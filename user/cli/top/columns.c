@@ -132,9 +132,9 @@ static const char *backlog_text(const struct top_flow *flow, char *cell)
 }
 
 const struct top_column top_columns[] = {
-	{ "id", "ID", 6, true, id_number, id_text },
-	{ "client", "CLIENT", 21, false, NULL, client_text },
-	{ "remote", "REMOTE", 21, false, NULL, remote_text },
+	{ "id", "ID", 2, true, id_number, id_text },
+	{ "client", "CLIENT", 6, false, NULL, client_text },
+	{ "remote", "REMOTE", 6, false, NULL, remote_text },
 	{ "rate", "RATE", 9, true, rate_number, rate_text },
 	{ "up", "UP", 9, true, up_number, up_text },
 	{ "down", "DOWN", 9, true, down_number, down_text },
@@ -151,6 +151,9 @@ const struct top_column top_columns[] = {
 	{ "age", "AGE", 6, true, age_number, age_text },
 	{ "identity", "IDENTITY", 12, false, NULL, identity_text },
 };
+
+_Static_assert(sizeof(top_columns) / sizeof(*top_columns) <= TOP_COLUMNS_MAX,
+	       "struct top has a width for each column");
 
 const size_t top_column_count = sizeof(top_columns) / sizeof(*top_columns);
 

@@ -138,6 +138,20 @@ static int compare_shown(const void *one, const void *other, void *context)
 	return order ? order : compare_ids(a, b);
 }
 
+static void set_widths(struct top *top)
+{
+	char cell[TOP_CELL_MAX];
+
+	for (size_t i = 0; i < top_column_count; i++) {
+		top->widths[i] = top_columns[i].width;
+		for (size_t j = 0; i < TOP_WIDE_COLUMNS && j < top->shown_count; j++) {
+			int length = (int)strlen(top_columns[i].text(top->shown[j], cell));
+
+			top->widths[i] = length > top->widths[i] ? length : top->widths[i];
+		}
+	}
+}
+
 void top_arrange(struct top *top)
 {
 	struct top_flow **shown = calloc(top->sample.count + 1, sizeof(struct top_flow *));
@@ -150,6 +164,7 @@ void top_arrange(struct top *top)
 			shown[top->shown_count++] = &top->sample.flows[i];
 	if (shown)
 		qsort_r(shown, top->shown_count, sizeof(struct top_flow *), compare_shown, top);
+	set_widths(top);
 }
 
 void top_free(struct top *top)

@@ -75,17 +75,17 @@ static void draw_cells(int line, const struct top *top, const struct top_flow *f
 	for (size_t i = 0; i < top_column_count && at < COLS; i++) {
 		const struct top_column *column = &top_columns[i];
 		const char *text = flow ? column->text(flow, cell) : column->title;
-		int room = COLS - at < column->width ? COLS - at : column->width;
+		int width = top->widths[i], room = COLS - at < width ? COLS - at : width;
 
 		if (!flow && i == top->sort)
 			attron(A_BOLD | A_UNDERLINE);
-		if (column->right && room == column->width)
+		if (column->right && room == width)
 			mvprintw(line, at, "%*.*s", room, room, text);
 		else
 			mvprintw(line, at, "%-*.*s", room, room, text);
 		if (!flow && i == top->sort)
 			attroff(A_BOLD | A_UNDERLINE);
-		at += column->width + 1;
+		at += width + 1;
 	}
 }
 

@@ -17,6 +17,10 @@
 #define TOP_ERROR_MAX 512
 #define TOP_FILTER_MAX 64
 #define TOP_CELL_MAX 64
+#define TOP_COLUMNS_MAX 24
+
+/* The first columns are as wide as their longest cell: cut off they are no name. */
+#define TOP_WIDE_COLUMNS 3
 
 /* A flow as it was seen last. */
 struct top_flow {
@@ -46,6 +50,7 @@ struct top {
 	struct top_sample sample; /* the last */
 	struct top_flow **shown; /* those that pass the filter, sorted; owned */
 	size_t shown_count;
+	int widths[TOP_COLUMNS_MAX]; /* of the columns, wide enough for what is shown */
 };
 
 /* ---- sample.c ---- */
@@ -64,7 +69,7 @@ void top_free(struct top *top);
 struct top_column {
 	const char *name; /* for --sort */
 	const char *title;
-	int width;
+	int width; /* at least */
 	bool right; /* numbers: aligned there, the largest first */
 	double (*number)(const struct top_flow *flow); /* to sort by; NULL: by text */
 	const char *(*text)(const struct top_flow *flow, char *cell); /* cell: TOP_CELL_MAX bytes */
