@@ -73,29 +73,29 @@ static void listener_ready(struct watch *watch, uint32_t events)
 	}
 }
 
-/* Sends main as much of the list of flows as the socket takes now. */
-static void continue_listing(struct gateway_relay *relay)
+/* Sends main the next flows of the list, one message a turn: flows are not to wait
+ * for those who look at them. Returns how long the next turn may wait, ms. */
+static int continue_listing(struct gateway_relay *relay)
 {
 	static struct channel_message message;
 	struct list *link = relay->listing;
 
-	while (link) {
-		message.header = (struct channel_header){ .type = CHANNEL_FLOWS,
-							  .cookie = relay->listing_cookie };
-		for (; link != &relay->core.flows && message.header.count < CHANNEL_BATCH;
-		     link = link->next)
-			gateway_flow_describe(gateway_flow_of(
-						      list_entry(link, struct relay_flow, link)),
-					      &message.records[message.header.count++]);
-		if (message.header.count == 0)
-			message.header.type = CHANNEL_FLOWS_END;
-		if (send(relay->setup.channel, &message,
-			 sizeof(message.header) + message.header.count * sizeof(struct flow_record),
-			 MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
-			return; /* full: from where we were, next turn */
-		relay->listing = message.header.count ? link : NULL;
-		link = relay->listing;
-	}
+	if (!link)
+		return TURN_MS;
+	message.header = (struct channel_header){ .type = CHANNEL_FLOWS,
+						  .cookie = relay->listing_cookie };
+	for (; link != &relay->core.flows && message.header.count < CHANNEL_BATCH;
+	     link = link->next)
+		gateway_flow_describe(gateway_flow_of(list_entry(link, struct relay_flow, link)),
+				      &message.records[message.header.count++]);
+	if (message.header.count == 0)
+		message.header.type = CHANNEL_FLOWS_END;
+	if (send(relay->setup.channel, &message,
+		 sizeof(message.header) + message.header.count * sizeof(struct flow_record),
+		 MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+		return 1; /* full: from where we were, a little later */
+	relay->listing = message.header.count ? link : NULL;
+	return relay->listing ? 0 : TURN_MS;
 }
 
 /* Which flows are traced. */
@@ -238,7 +238,7 @@ int gateway_relay_run(const struct gateway_relay_setup *setup)
 {
 	struct channel_header ready = { .type = CHANNEL_READY };
 	struct gateway_relay *relay = calloc(1, sizeof(*relay));
-	int result;
+	int result, wait_ms = TURN_MS;
 
 	if (!relay)
 		return EXIT_FAILURE;
@@ -253,8 +253,8 @@ int gateway_relay_run(const struct gateway_relay_setup *setup)
 	heartbeat(&relay->core);
 	send(setup->channel, &ready, sizeof(ready), MSG_NOSIGNAL);
 	while (!relay->core.stopping) {
-		relay_turn(&relay->core, relay->listing ? 1 : TURN_MS, heartbeat);
-		continue_listing(relay);
+		relay_turn(&relay->core, wait_ms, heartbeat);
+		wait_ms = continue_listing(relay);
 	}
 	stop(relay);
 	free(relay);
