@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from gateway import serve
+from gateway import REPOSITORY, serve
 from peer import carry
 from rig import IPV4, echo, reset, wait_for
 
@@ -344,3 +344,18 @@ def test_a_flow_log_that_cannot_be_opened_is_refused_and_a_reload_keeps_the_old(
     assert gateway.sluice("reload", check=False).returncode == 1
     in_order(*net.connection(IPV4, 5000))
     assert len(wait_for(lambda: lines_of(path), "the old log goes on")) == 1
+
+
+@pytest.mark.parametrize("kind, pattern", [
+    ("FLOW_END", r"X\(FLOW_END_\w+, \"([^\"]+)\", '(.)',\s*\"([^\"]+)\"\)"),
+    ("FLOW_STATE", r"X\(FLOW_(?!END_)\w+, \"([^\"]+)\", '(.)',\s*\"([^\"]+)\"\)"),
+])
+def test_every_code_is_documented(kind, pattern):
+    with open(os.path.join(REPOSITORY, "include", "flow.h")) as header:
+        found = re.findall(pattern, header.read())
+    with open(os.path.join(REPOSITORY, "docs", "config.md")) as document:
+        rows = document.read()
+    assert len(found) > 5, kind
+    for name, letter, text in found:
+        if name not in ("-", "ended"):
+            assert f"| `{letter}` | `{name}` | {text} |" in rows

@@ -81,7 +81,7 @@ def test_running_flows_are_told_with_their_engine_and_why(net, gateway, family):
     one, = explain(gateway, name_of(near), remote)["flows"]
     assert one["client"] == name_of(near)
     assert one["engine"] in ("splice", "kernel", "relay")
-    assert f"engine = {gateway.engine}" in one["why"]
+    assert f"engine = {gateway.engine}" in one["why"], "the choice that led to it is named"
     text = gateway.sluice("explain", name_of(near), remote).stdout
     assert f"flow {one['id']}" in text and one["why"] in text
 

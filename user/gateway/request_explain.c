@@ -231,8 +231,14 @@ static json_t *engine_reason(const struct gateway *gateway, const struct flow_re
 			"the moment: the relay keeps what is too much");
 	if (choice == ENGINE_SPLICE)
 		return json_sprintf("%s engine = splice", whose);
+	if (choice == ENGINE_AUTO && flow->engine == FLOW_ENGINE_KERNEL)
+		return json_sprintf("%s engine = auto: it is a talk or idle, not a transfer",
+				    whose);
+	if (choice == ENGINE_AUTO && gateway->kernel_engine)
+		return json_sprintf("%s engine = auto: it is new, or a transfer", whose);
 	if (choice == ENGINE_AUTO)
-		return json_sprintf("%s engine = auto has chosen it", whose);
+		return json_sprintf("%s engine = auto, and the kernel's is not offered here: %s",
+				    whose, gateway->kernel_engine_why);
 	if (flow->engine == FLOW_ENGINE_KERNEL)
 		return json_sprintf("%s engine = kernel", whose);
 	if (!gateway->kernel_engine)
