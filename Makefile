@@ -44,7 +44,7 @@ objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard $(1)/*.c))
 LIB_OBJECTS := $(call objects,user/lib)
 RELAY_OBJECTS := $(call objects,user/relay)
 GATEWAY_OBJECTS := $(call objects,user/gateway)
-CLI_OBJECTS := $(call objects,user/cli)
+CLI_OBJECTS := $(call objects,user/cli) $(call objects,user/cli/doctor) $(call objects,user/cli/top)
 AGENT_OBJECTS := $(call objects,user/agent)
 UNIT_OBJECTS := $(call objects,tests/unit)
 PACKET_OBJECTS := $(call objects,tests/packet)
@@ -78,7 +78,8 @@ OBJECTS := $(LIB_OBJECTS) $(RELAY_OBJECTS) $(GATEWAY_OBJECTS) $(CLI_OBJECTS) $(A
 
 # --- Goals that compile need tools, libraries and flags ----------------------
 
-LIBRARIES := libbpf libconfuse jansson smartcols libmnl libcap-ng libseccomp openssl libsystemd
+LIBRARIES := libbpf libconfuse jansson smartcols libmnl libcap-ng libseccomp openssl libsystemd \
+	libnftables ncursesw
 TEST_LIBRARIES := criterion
 COMPILING := all tests install $(BUILD)/%
 
@@ -100,7 +101,7 @@ MULTIARCH := $(shell $(CLANG) -print-multiarch)
 endif
 
 WARNINGS := -Wall -Wextra -Wshadow $(if $(filter 1,$(WERROR)),-Werror)
-INCLUDES := -Iinclude -Iuser/lib -Iuser/relay -Iuser/gateway -Iuser/agent -I$(BUILD)/bpf
+INCLUDES := -Iinclude -Iuser/lib -Iuser/relay -Iuser/gateway -Iuser/agent -Iuser/cli -I$(BUILD)/bpf
 
 CFLAGS ?= -O2 -g
 ALL_CPPFLAGS = -D_GNU_SOURCE -DSLUICE_VERSION='"$(VERSION)"' $(INCLUDES) $(LIBRARY_CFLAGS) \

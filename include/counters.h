@@ -54,6 +54,7 @@
 	X(idle, "flows reset after the idle time-out")                            \
 	X(failed, "flows reset for a local error")                                \
 	X(kernel_flows, "flows that were given to the kernel")                    \
+	X(ended_lost, "flows whose end main was not told of: too many at once")   \
 	X(bytes_up, "bytes carried from clients to remotes")                      \
 	X(bytes_down, "bytes carried from remotes to clients")                    \
 	X(bytes_kernel, "of both, those that the kernel carried by itself")
@@ -88,6 +89,12 @@
 	X(expired, "services that ended because their lease was not renewed")                 \
 	X(revoked, "services that ended because their policy changed")
 
+/* X(name, description): what became of the account of flows that ended. */
+#define LOG_COUNTERS(X)                                                                 \
+	X(flow_log_lines, "ended flows handed to the flow log's writer")                \
+	X(flow_log_dropped, "ended flows not in the flow log: writer or disk too slow") \
+	X(log_dropped, "ended flows not in the log: its reader is too slow")
+
 #define COUNTER_FIELD(name, description) __u64 name;
 
 /* The one element of the per-CPU array intercept_counters. */
@@ -104,6 +111,11 @@ struct relay_counters {
  * one more for what it counts itself. */
 struct registrar_counters {
 	REGISTRAR_COUNTERS(COUNTER_FIELD)
+};
+
+/* The flow log's writer adds to what main counts, so the memory is shared. */
+struct log_counters {
+	LOG_COUNTERS(COUNTER_FIELD)
 };
 
 #endif

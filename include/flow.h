@@ -9,34 +9,35 @@
 
 #include "tables.h"
 
-/* X(CONSTANT, "name", description): where in its life a flow is. */
-#define FLOW_STATES(X)                                                                    \
-	X(FLOW_CONNECTING, "connecting", "the WAN leg is being opened")                   \
-	X(FLOW_JOINING, "joining", "the remote accepted, the client's handshake is due")  \
-	X(FLOW_OPEN, "open", "both directions carry bytes")                               \
-	X(FLOW_UP_CLOSED, "up-closed", "the client has finished sending")                 \
-	X(FLOW_DOWN_CLOSED, "down-closed", "the remote has finished sending")             \
-	X(FLOW_CLOSING, "closing", "both have finished, the last bytes are on their way") \
-	X(FLOW_ENDED, "ended", "both legs are gone")
+/* X(CONSTANT, "name", 'letter', description): where in its life a flow is. */
+#define FLOW_STATES(X)                                                                         \
+	X(FLOW_CONNECTING, "connecting", 'S', "the WAN leg is being opened")                   \
+	X(FLOW_JOINING, "joining", 'J', "the remote accepted, the client's handshake is due")  \
+	X(FLOW_OPEN, "open", 'O', "both directions carry bytes")                               \
+	X(FLOW_UP_CLOSED, "up-closed", 'U', "the client has finished sending")                 \
+	X(FLOW_DOWN_CLOSED, "down-closed", 'D', "the remote has finished sending")             \
+	X(FLOW_CLOSING, "closing", 'L', "both have finished, the last bytes are on their way") \
+	X(FLOW_ENDED, "ended", '-', "both legs are gone")
 
-/* X(CONSTANT, "code", description): who or what ended a flow. */
-#define FLOW_ENDS(X)                                                                         \
-	X(FLOW_END_NONE, "-", "it has not ended")                                            \
-	X(FLOW_END_CLOSED, "closed", "both sides finished in order")                         \
-	X(FLOW_END_CLIENT_RESET, "client-reset", "the client sent a reset")                  \
-	X(FLOW_END_REMOTE_RESET, "remote-reset", "the remote sent a reset")                  \
-	X(FLOW_END_CLIENT_TIMEOUT, "client-timeout", "the client stopped answering")         \
-	X(FLOW_END_REMOTE_TIMEOUT, "remote-timeout", "the remote stopped answering")         \
-	X(FLOW_END_IDLE, "idle", "no byte for the idle time-out")                            \
-	X(FLOW_END_REFUSED, "refused", "the remote refused the connection")                  \
-	X(FLOW_END_UNREACHABLE, "unreachable", "the remote could not be reached")            \
-	X(FLOW_END_NO_ANSWER, "no-answer", "the remote did not answer the connection")       \
-	X(FLOW_END_ABANDONED, "abandoned", "the client was gone before the flow was joined") \
-	X(FLOW_END_FORWARDED, "forwarded", "no resources here, the SYN was forwarded")       \
-	X(FLOW_END_SHUTDOWN, "shutdown", "the gateway was stopped")                          \
-	X(FLOW_END_FAILED, "failed", "a local error")
+/* X(CONSTANT, "name", 'letter', description): who or what ended a flow. A small
+ * letter is a time-out of who has the great one. */
+#define FLOW_ENDS(X)                                                                              \
+	X(FLOW_END_NONE, "-", '?', "it has not ended")                                            \
+	X(FLOW_END_CLOSED, "closed", '-', "both sides finished in order")                         \
+	X(FLOW_END_CLIENT_RESET, "client-reset", 'C', "the client sent a reset")                  \
+	X(FLOW_END_REMOTE_RESET, "remote-reset", 'R', "the remote sent a reset")                  \
+	X(FLOW_END_CLIENT_TIMEOUT, "client-timeout", 'c', "the client stopped answering")         \
+	X(FLOW_END_REMOTE_TIMEOUT, "remote-timeout", 'r', "the remote stopped answering")         \
+	X(FLOW_END_IDLE, "idle", 'I', "no byte for the idle time-out")                            \
+	X(FLOW_END_REFUSED, "refused", 'R', "the remote refused the connection")                  \
+	X(FLOW_END_UNREACHABLE, "unreachable", 'N', "the network says it cannot be reached")      \
+	X(FLOW_END_NO_ANSWER, "no-answer", 'r', "the remote did not answer the connection")       \
+	X(FLOW_END_ABANDONED, "abandoned", 'C', "the client was gone before the flow was joined") \
+	X(FLOW_END_FORWARDED, "forwarded", 'F', "not done here, the SYN was forwarded")           \
+	X(FLOW_END_SHUTDOWN, "shutdown", 'K', "the gateway was stopped")                          \
+	X(FLOW_END_FAILED, "failed", 'G', "a local error")
 
-#define FLOW_CONSTANT(constant, name, description) constant,
+#define FLOW_CONSTANT(constant, name, letter, description) constant,
 enum flow_state { FLOW_STATES(FLOW_CONSTANT) };
 enum flow_end { FLOW_ENDS(FLOW_CONSTANT) };
 
@@ -69,8 +70,10 @@ struct flow_record {
 	__u8 end; /* enum flow_end */
 	__u8 engine; /* enum flow_engine */
 	__u8 one_connection; /* 1: parallel was asked for, but the path or the remote has no MPTCP */
-	__u8 reserved[2]; /* zero */
+	__u8 ended_in; /* enum flow_state before its end; of one that lives: the state */
+	__u8 reserved; /* zero */
 	__u32 reserved2; /* zero */
+	__u64 ended_ms; /* CLOCK_REALTIME of its end, milliseconds; 0: it lives */
 	__u64 age_ms; /* milliseconds since its SYN */
 	__u64 idle_ms; /* milliseconds since its last byte */
 	struct wan_params params; /* what the WAN leg was opened with */
@@ -84,5 +87,12 @@ struct flow_record {
 const char *flow_state_name(unsigned state);
 const char *flow_end_name(unsigned end);
 const char *flow_engine_name(unsigned engine);
+
+/* Length of a termination code with its NUL. */
+#define FLOW_CODE_MAX 3
+
+/* The termination code: who or what ended it, and in which state; "--" for one
+ * that was closed in order. code holds FLOW_CODE_MAX bytes. Returns code. */
+const char *flow_code(unsigned end, unsigned ended_in, char code[FLOW_CODE_MAX]);
 
 #endif

@@ -16,7 +16,7 @@
 
 #define FILE_KEYS                                                                         \
 	"lan, wan, workers, engine, intercept, user, max-proxies, max-ports, half-open, " \
-	"half-open-per-client, drain-timeout"
+	"half-open-per-client, drain-timeout, log-flows, flow-log"
 #define PARAMS_KEYS                                                                     \
 	"window, rate, rtt, skip-slow-start, parallel, qos, peak, sustained, minimum, " \
 	"dscp, flow-control, connect, source, proxy-protocol, engine, idle-timeout, keepalive"

@@ -15,11 +15,28 @@
 
 struct verb;
 
+/* Options that are some verbs' alone; main.c says how they are written. */
+enum cli_option {
+	CLI_ALL, /* show counters: zeros too */
+	CLI_ENDED, /* show flows: those that ended lately */
+	CLI_CONFIG, /* doctor: the gateway's configuration */
+	CLI_PIN_DIR, /* doctor: where its tables are pinned */
+	CLI_FIX, /* doctor: remove leftovers */
+	CLI_COUNT, /* top: screens; trace: flows; show flows --ended: the latest */
+	CLI_BATCH, /* top: without a terminal */
+	CLI_DELAY, /* top: seconds between two looks */
+	CLI_SORT, /* top: the column to sort by */
+	CLI_FILTER, /* top: text that a flow's line must have */
+	CLI_OPTION_COUNT
+};
+
+#define CLI_BIT(option) (1U << (option))
+
 /* The command line, but for the verb's own arguments. */
 struct cli {
 	const char *run_dir; /* --run-dir: where control.sock is */
 	bool json; /* -j: print the daemon's result as it came */
-	bool all; /* -a: zeros too */
+	const char *given[CLI_OPTION_COUNT]; /* value, "" for one that takes none; NULL: not given */
 	const struct verb *verb; /* being run */
 };
 
@@ -32,11 +49,11 @@ struct verb {
 	verb_function *function;
 	const char *usage; /* its forms after the program's name, separated by newlines */
 	const char *description; /* one line, for the list of verbs */
-	bool takes_all; /* -a is meant for it */
+	unsigned takes; /* CLI_BIT() of the options that are meant for it */
 };
 
-verb_function verb_add, verb_attach, verb_del, verb_detach, verb_drain, verb_explain, verb_keygen,
-	verb_reload, verb_show;
+verb_function verb_add, verb_attach, verb_del, verb_detach, verb_doctor, verb_drain, verb_explain,
+	verb_keygen, verb_reload, verb_show, verb_top, verb_trace;
 
 /* Prints "usage: sluice ..." of the verb. */
 void cli_print_usage(const struct verb *verb, FILE *stream);

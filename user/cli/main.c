@@ -19,33 +19,60 @@
 static const struct verb verbs[] = {
 	{ "show", verb_show,
 	  "show [status|proxies|ports|params|flows|counters [-a]] [-j]\n"
+	  "show flows --ended [-n COUNT] [-j]\n"
 	  "show flow ID [-j]",
-	  "print the daemon's state, its tables, flows and counters", true },
-	{ "explain", verb_explain, "explain CLIENT ADDRESS:PORT [-j]",
-	  "say whether and why such a connection would be taken", false },
+	  "print the daemon's state, its tables, flows and counters",
+	  CLI_BIT(CLI_ALL) | CLI_BIT(CLI_ENDED) | CLI_BIT(CLI_COUNT) },
+	{ "explain", verb_explain, "explain CLIENT[:PORT] ADDRESS:PORT [-j]",
+	  "say whether and why such a connection would be taken", 0 },
+	{ "top", verb_top,
+	  "top [-d SECONDS] [-s COLUMN] [-f TEXT]\n"
+	  "top -b [-n COUNT] [-d SECONDS] [-s COLUMN] [-f TEXT] [-j]",
+	  "watch the flows: rates, legs, engine",
+	  CLI_BIT(CLI_BATCH) | CLI_BIT(CLI_COUNT) | CLI_BIT(CLI_DELAY) | CLI_BIT(CLI_SORT) |
+		  CLI_BIT(CLI_FILTER) },
+	{ "trace", verb_trace, "trace CLIENT[:PORT] ADDRESS:PORT [-n COUNT] [-j]",
+	  "follow connections through the gateway, event by event", CLI_BIT(CLI_COUNT) },
+	{ "doctor", verb_doctor, "doctor [--fix] [-c FILE] [--pin-dir DIR] [-j]",
+	  "look for what keeps a gateway from working here, and say what to do",
+	  CLI_BIT(CLI_FIX) | CLI_BIT(CLI_CONFIG) | CLI_BIT(CLI_PIN_DIR) },
 	{ "add", verb_add, "add ADDRESS PORT[:TRUNK] [nexthop] [KEY=VALUE ...]",
-	  "take connections to a port of a remote, or of the site behind a router", false },
+	  "take connections to a port of a remote, or of the site behind a router", 0 },
 	{ "del", verb_del, "del ADDRESS [PORT]", "take no more of them; those that run are kept",
-	  false },
-	{ "attach", verb_attach, "attach DEV", "serve the clients of one more interface", false },
-	{ "detach", verb_detach, "detach DEV", "serve them no more; refused while flows run",
-	  false },
-	{ "drain", verb_drain, "drain", "take no new connections, let the flows end", false },
-	{ "reload", verb_reload, "reload", "read the configuration file again", false },
-	{ "keygen", verb_keygen, "keygen [FILE]", "make a key for an agent, mode 0600", false },
+	  0 },
+	{ "attach", verb_attach, "attach DEV", "serve the clients of one more interface", 0 },
+	{ "detach", verb_detach, "detach DEV", "serve them no more; refused while flows run", 0 },
+	{ "drain", verb_drain, "drain", "take no new connections, let the flows end", 0 },
+	{ "reload", verb_reload, "reload", "read the configuration file again", 0 },
+	{ "keygen", verb_keygen, "keygen [FILE]", "make a key for an agent, mode 0600", 0 },
 };
 
 #define VERB_COUNT (sizeof(verbs) / sizeof(*verbs))
 
-enum { OPTION_RUN_DIR = 256 };
+/* What is no letter begins here; a verb's option is this and its place in own_options. */
+enum { OPTION_RUN_DIR = 256, OPTION_OWN };
 
-static const struct option options[] = {
-	{ "run-dir", required_argument, NULL, OPTION_RUN_DIR },
-	{ "json", no_argument, NULL, 'j' },
-	{ "all", no_argument, NULL, 'a' },
-	{ "help", no_argument, NULL, 'h' },
-	{ "version", no_argument, NULL, 'V' },
-	{ 0 },
+/* Options of some verbs alone. */
+static const struct {
+	const char *name;
+	char letter; /* 0: none */
+	const char *value; /* what it takes, for people; NULL: nothing */
+	const char *help;
+} own_options[CLI_OPTION_COUNT] = {
+	[CLI_ALL] = { "all", 'a', NULL, "show counters: those that are zero too" },
+	[CLI_ENDED] = { "ended", 0, NULL, "show flows: those that ended lately, the last first" },
+	[CLI_COUNT] = { "count", 'n', "COUNT",
+			"show flows --ended: so many at most; trace: end after so many "
+			"flows; top -b: so many screens" },
+	[CLI_BATCH] = { "batch", 'b', NULL, "top: print, without a terminal" },
+	[CLI_DELAY] = { "delay", 'd', "SECONDS", "top: between two looks (1)" },
+	[CLI_SORT] = { "sort", 's', "COLUMN", "top: what to sort by (rate)" },
+	[CLI_FILTER] = { "filter", 'f', "TEXT", "top: only flows with this text in their line" },
+	[CLI_CONFIG] = { "config", 'c', "FILE",
+			 "doctor: the gateway's configuration (/etc/sluice/gateway.conf)" },
+	[CLI_PIN_DIR] = { "pin-dir", 0, "DIR",
+			  "doctor: where its tables are pinned (/sys/fs/bpf/sluice)" },
+	[CLI_FIX] = { "fix", 0, NULL, "doctor: remove what a crashed gateway left" },
 };
 
 static void print_usage(FILE *stream)
@@ -54,11 +81,20 @@ static void print_usage(FILE *stream)
 	for (size_t i = 0; i < VERB_COUNT; i++)
 		fprintf(stream, "  %-8s  %s\n", verbs[i].name, verbs[i].description);
 	fprintf(stream, "\nOptions:\n"
-			"  --run-dir DIR  where the daemon's control.sock is (/run/sluice)\n"
-			"  -j, --json     print JSON\n"
-			"  -a, --all      show counters: those that are zero too\n"
-			"  -h, --help     this help, or the verb's usage\n"
-			"  -V, --version  the version\n");
+			"  --run-dir DIR       where the daemon's control.sock is (/run/sluice)\n"
+			"  -j, --json          print JSON\n"
+			"  -h, --help          this help, or the verb's usage\n"
+			"  -V, --version       the version\n");
+	for (size_t i = 0; i < CLI_OPTION_COUNT; i++) {
+		char letter[] = { '-', own_options[i].letter, ',', ' ', '\0' };
+		char form[64];
+
+		if (!own_options[i].name)
+			continue;
+		snprintf(form, sizeof(form), "%s--%s %s", own_options[i].letter ? letter : "",
+			 own_options[i].name, own_options[i].value ?: "");
+		fprintf(stream, "  %-18s  %s\n", form, own_options[i].help);
+	}
 }
 
 static const struct verb *find_verb(const char *name)
@@ -92,8 +128,9 @@ static int run_verb(struct cli *cli, bool help, int count, char **arguments)
 		cli_print_usage(cli->verb, stdout);
 		return 0;
 	}
-	if (cli->all && !cli->verb->takes_all)
-		return cli_usage(cli, "-a is for show counters");
+	for (size_t i = 0; i < CLI_OPTION_COUNT; i++)
+		if (cli->given[i] && !(cli->verb->takes & CLI_BIT(i)))
+			return cli_usage(cli, "--%s is not for this verb", own_options[i].name);
 	return cli->verb->function(cli, count - 1, arguments + 1);
 }
 
@@ -105,15 +142,75 @@ static int finish(int status)
 	return status ? status : cli_fail("cannot write to standard output, %m, make room there");
 }
 
+/* The tables of getopt_long(3), from own_options and what all verbs take. */
+struct option_tables {
+	struct option all[CLI_OPTION_COUNT + 6];
+	char letters[2 * CLI_OPTION_COUNT + 8];
+};
+
+static void option_tables_init(struct option_tables *tables)
+{
+	static const struct option common[] = {
+		{ "run-dir", required_argument, NULL, OPTION_RUN_DIR },
+		{ "json", no_argument, NULL, 'j' },
+		{ "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, 'V' },
+	};
+	size_t count = sizeof(common) / sizeof(*common), length;
+
+	memset(tables, 0, sizeof(*tables));
+	memcpy(tables->all, common, sizeof(common));
+	strcpy(tables->letters, ":jhV");
+	length = strlen(tables->letters);
+	for (int i = 0; i < CLI_OPTION_COUNT; i++) {
+		if (!own_options[i].name)
+			continue;
+		tables->all[count++] = (struct option){ own_options[i].name,
+							own_options[i].value ? required_argument
+									     : no_argument,
+							NULL, OPTION_OWN + i };
+		if (own_options[i].letter)
+			tables->letters[length++] = own_options[i].letter;
+		if (own_options[i].letter && own_options[i].value)
+			tables->letters[length++] = ':';
+	}
+}
+
+/* Notes an option of the verb's own, by its letter or its number. False: there is none. */
+static bool take_own_option(struct cli *cli, int option)
+{
+	for (int i = 0; i < CLI_OPTION_COUNT; i++) {
+		if (option != OPTION_OWN + i &&
+		    (!own_options[i].letter || option != own_options[i].letter))
+			continue;
+		cli->given[i] = optarg ?: "";
+		return true;
+	}
+	return false;
+}
+
+static int unknown_option(int option, char **argv)
+{
+	if (option == ':')
+		fprintf(stderr, "sluice: %s needs a value, see sluice --help\n", argv[optind - 1]);
+	else if (optopt && optopt < OPTION_RUN_DIR)
+		fprintf(stderr, "sluice: no option -%c, see sluice --help\n", optopt);
+	else
+		fprintf(stderr, "sluice: no option %s, see sluice --help\n", argv[optind - 1]);
+	return CLI_USAGE;
+}
+
 int main(int argc, char **argv)
 {
 	struct cli cli = { .run_dir = "/run/sluice" };
+	struct option_tables tables;
 	bool help = false;
 	int option;
 
 	setlocale(LC_CTYPE, "");
 	opterr = 0;
-	while ((option = getopt_long(argc, argv, ":jahV", options, NULL)) != -1) {
+	option_tables_init(&tables);
+	while ((option = getopt_long(argc, argv, tables.letters, tables.all, NULL)) != -1) {
 		switch (option) {
 		case OPTION_RUN_DIR:
 			cli.run_dir = optarg;
@@ -121,27 +218,15 @@ int main(int argc, char **argv)
 		case 'j':
 			cli.json = true;
 			break;
-		case 'a':
-			cli.all = true;
-			break;
 		case 'h':
 			help = true;
 			break;
 		case 'V':
 			puts("sluice " SLUICE_VERSION);
 			return finish(0);
-		case ':':
-			fprintf(stderr, "sluice: %s needs a value, see sluice --help\n",
-				argv[optind - 1]);
-			return CLI_USAGE;
 		default:
-			if (optopt && optopt < OPTION_RUN_DIR)
-				fprintf(stderr, "sluice: no option -%c, see sluice --help\n",
-					optopt);
-			else
-				fprintf(stderr, "sluice: no option %s, see sluice --help\n",
-					argv[optind - 1]);
-			return CLI_USAGE;
+			if (!take_own_option(&cli, option))
+				return unknown_option(option, argv);
 		}
 	}
 	return finish(run_verb(&cli, help, argc - optind, argv + optind));

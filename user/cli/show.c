@@ -49,18 +49,27 @@ static json_t *make_request(const struct cli *cli, const struct noun *noun, int 
 	uint64_t id;
 	json_t *request;
 
-	if (cli->all && noun->function != show_counters)
+	if (cli->given[CLI_ALL] && noun->function != show_counters)
 		*status = cli_usage(cli, "-a is for show counters");
 	else if (count != noun->takes_id)
 		*status = cli_usage(cli, "%s %s", noun->name,
 				    noun->takes_id ? "needs one ID, see sluice show flows"
 						   : "takes no further argument");
+	else if (cli->given[CLI_ENDED] && noun->function != show_flows)
+		*status = cli_usage(cli, "--ended is for show flows");
+	else if (cli->given[CLI_COUNT] && (!cli->given[CLI_ENDED] ||
+					   number_parse(cli->given[CLI_COUNT], 1, UINT32_MAX, &id)))
+		*status = cli_usage(cli, "-n is how many of show flows --ended, 1 at least");
 	else if (noun->takes_id && number_parse(arguments[0], 0, INT64_MAX, &id))
 		*status = cli_usage(cli, "\"%s\" is no ID, see sluice show flows", arguments[0]);
 	else {
 		request = json_pack("{s:s, s:s}", "verb", "show", "noun", noun->name);
 		if (noun->takes_id)
 			json_object_set_new(request, "id", json_integer((json_int_t)id));
+		if (cli->given[CLI_ENDED])
+			json_object_set_new(request, "ended", json_true());
+		if (cli->given[CLI_COUNT])
+			json_object_set_new(request, "limit", json_integer((json_int_t)id));
 		return request;
 	}
 	return NULL;

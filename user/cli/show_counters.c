@@ -16,10 +16,11 @@ struct description {
 #define INTERCEPT_DESCRIPTION(name, description) { "intercept", #name, description },
 #define RELAY_DESCRIPTION(name, description) { "relay", #name, description },
 #define REGISTRAR_DESCRIPTION(name, description) { "registrar", #name, description },
+#define LOG_DESCRIPTION(name, description) { "log", #name, description },
 
 static const struct description descriptions[] = {
 	INTERCEPT_COUNTERS(INTERCEPT_DESCRIPTION) RELAY_COUNTERS(RELAY_DESCRIPTION)
-		REGISTRAR_COUNTERS(REGISTRAR_DESCRIPTION)
+		REGISTRAR_COUNTERS(REGISTRAR_DESCRIPTION) LOG_COUNTERS(LOG_DESCRIPTION)
 };
 
 /* "" for a counter of a newer daemon. */
@@ -38,7 +39,7 @@ static void add_rows(const struct cli *cli, const char *group, json_t *counters,
 	json_t *value;
 
 	json_object_foreach(counters, name, value) {
-		if (!cli->all && !json_integer_value(value))
+		if (!cli->given[CLI_ALL] && !json_integer_value(value))
 			continue;
 		json_array_append_new(rows, json_pack("{s:s, s:s, s:O, s:s}", "group", group,
 						      "name", name, "value", value, "description",
@@ -63,8 +64,8 @@ int show_counters(const struct cli *cli, const json_t *result)
 
 	json_object_foreach(groups, group, counters)
 		add_rows(cli, group, counters, rows);
-	r = table_print(cli, cli->all ? "counters" : "counters but zeros, -a shows them", rows,
-			columns);
+	r = table_print(cli, cli->given[CLI_ALL] ? "counters" : "counters but zeros, -a shows them",
+			rows, columns);
 	json_decref(rows);
 	return r;
 }

@@ -32,6 +32,28 @@ static const char *format_kernel_share(const json_t *flow, char *text)
 	return text;
 }
 
+static int show_ended(const struct cli *cli, const json_t *result)
+{
+	static const struct column columns[] = {
+		{ "TIME", "time", format_text, false },
+		{ "ID", "id", format_number, true },
+		{ "CLIENT", "client", format_text, false },
+		{ "REMOTE", "remote", format_text, false },
+		{ "CODE", "code", format_text, false },
+		{ "END", "end", format_text, false },
+		{ "DURATION", "duration_s", format_age, true },
+		{ "UP", "up.bytes", format_bytes, true },
+		{ "DOWN", "down.bytes", format_bytes, true },
+		{ "ENGINE", "engine", format_text, false },
+		{ "WAN-RTT", "wan.rtt_us", format_rtt, true },
+		{ "RETRANS", "wan.retrans", format_number, true },
+		{ "IDENTITY", "identity", format_text, false },
+		{ 0 },
+	};
+
+	return table_print(cli, "flows that have ended", json_object_get(result, "flows"), columns);
+}
+
 int show_flows(const struct cli *cli, const json_t *result)
 {
 	static const struct column columns[] = {
@@ -53,6 +75,8 @@ int show_flows(const struct cli *cli, const json_t *result)
 		{ 0 },
 	};
 
+	if (cli->given[CLI_ENDED])
+		return show_ended(cli, result);
 	return table_print(cli, "flows", json_object_get(result, "flows"), columns);
 }
 

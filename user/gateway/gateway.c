@@ -13,15 +13,16 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <systemd/sd-daemon.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "log.h"
 #include "mptcp.h"
+#include "namespace_lock.h"
 #include "privileges.h"
 #include "registry_params.h"
+#include "requests.h"
 #include "routing.h"
 #include "time_wait.h"
 
@@ -215,29 +216,17 @@ static void raise_limits(void)
 	}
 }
 
-/*
- * Policy routing is one thing in a network namespace, so there can be but one
- * gateway in it, whatever its directories. An abstract socket is a lock with
- * just that scope, and the kernel drops it with the process.
- */
 static int lock_namespace(struct gateway *gateway, char *error)
 {
-	struct sockaddr_un name = { .sun_family = AF_UNIX, .sun_path = "\0sluice/gateway" };
-	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0), result;
+	int result = namespace_lock();
 
-	if (fd >= 0 && bind(fd, (struct sockaddr *)&name, sizeof(name)) == 0) {
-		gateway->namespace_lock = fd;
-		return 0;
-	}
-	result = -errno;
-	if (fd >= 0)
-		close(fd);
+	gateway->namespace_lock = result < 0 ? -1 : result;
 	if (result == -EADDRINUSE)
 		snprintf(error, GATEWAY_ERROR_MAX,
 			 "another sluiced serves this network namespace: stop it first");
-	else
+	else if (result < 0)
 		snprintf(error, GATEWAY_ERROR_MAX, "lock: %s", strerror(-result));
-	return result;
+	return result < 0 ? result : 0;
 }
 
 static int make_run_dir(struct gateway *gateway, char *error)
@@ -357,6 +346,35 @@ static int start_registrar(struct gateway *gateway, char *error)
 	return result;
 }
 
+static void on_flow_ended(const struct flow_record *record, void *context)
+{
+	struct gateway *gateway = context;
+
+	ended_flows_add(&gateway->ended, record, request_flow_identity(gateway, record));
+}
+
+static void on_flow_event(const struct trace_event *event, void *context)
+{
+	request_trace_event(context, event);
+}
+
+static int start_ended_flows(struct gateway *gateway, char *error)
+{
+	int result = ended_flows_init(&gateway->ended);
+	struct flow_log *flow_log;
+
+	if (result) {
+		snprintf(error, GATEWAY_ERROR_MAX, "out of memory");
+		return result;
+	}
+	result = ended_flows_prepare(&gateway->ended, gateway->config, gateway->event,
+				     gateway_relay_user(gateway->config), &flow_log, error,
+				     GATEWAY_ERROR_MAX);
+	if (!result)
+		ended_flows_apply(&gateway->ended, gateway->config, flow_log);
+	return result;
+}
+
 static int start_relays(struct gateway *gateway, char *error)
 {
 	struct supervisor_options options = { .event = gateway->event,
@@ -367,6 +385,8 @@ static int start_relays(struct gateway *gateway, char *error)
 					      .engine = gateway->config->engine,
 					      .kernel_flows = kernel_flows(gateway),
 					      .socket_map = -1,
+					      .flow_ended = on_flow_ended,
+					      .flow_event = on_flow_event,
 					      .all_serving = on_all_serving,
 					      .context = gateway };
 	int result;
@@ -470,6 +490,7 @@ int gateway_start(struct gateway *gateway, const struct gateway_options *options
 		gateway->routing = true; /* also when only a part of it was added */
 		result = routing_add(error, GATEWAY_ERROR_MAX);
 	}
+	result = result ?: start_ended_flows(gateway, error);
 	result = result ?: start_relays(gateway, error);
 	result = result ?: start_registrar(gateway, error);
 	/* Until relays serve, SYNs pass: nothing is lost by attaching now. */
@@ -497,11 +518,13 @@ void gateway_free(struct gateway *gateway)
 		intercept_set_accepting(gateway->intercept, false);
 	registrar_process_free(gateway->registrar);
 	if (gateway->supervisor) {
+		request_trace_end_all(gateway);
 		supervisor_free(gateway->supervisor);
 		gateway->draining = true;
 		remove_old_legs(gateway);
 	}
 	control_server_free(gateway->control);
+	ended_flows_free(&gateway->ended);
 	registry_free(gateway->registry);
 	if (gateway->registrations.registry)
 		registrations_free(&gateway->registrations);

@@ -11,6 +11,7 @@
 #include <systemd/sd-event.h>
 
 #include "control.h"
+#include "ended_flows.h"
 #include "gateway_config.h"
 #include "intercept.h"
 #include "kernel_engine_test.h"
@@ -28,6 +29,8 @@ struct gateway_options {
 	const char *pin_dir;
 };
 
+struct trace;
+
 struct gateway {
 	struct gateway_options options;
 	struct gateway_config *config; /* the one in force; owned */
@@ -41,9 +44,11 @@ struct gateway {
 	struct registrations registrations;
 	struct registrar_process *registrar;
 	struct control_server *control;
+	struct ended_flows ended;
+	struct trace *traces[TRACES_MAX]; /* request_trace.c's; NULL: none */
 	sd_event_source *sweep_timer;
 	sd_event_source *drain_timer;
-	int namespace_lock; /* see lock_namespace() */
+	int namespace_lock; /* see namespace_lock.h */
 	bool routing; /* policy routing was added */
 	bool made_run_dir;
 	char *empty_dir; /* in run_dir, the registrar's root; NULL: not made; owned */

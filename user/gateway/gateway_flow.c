@@ -3,10 +3,13 @@
 #include "gateway_flow.h"
 
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <time.h>
 
-#include "address.h"
+#include "channel.h"
+#include "ended_ring.h"
+#include "flow_trace.h"
 #include "half_open.h"
-#include "log.h"
 
 static void count_flow(struct gateway_relay *relay, uint32_t port_id, uint32_t by)
 {
@@ -36,20 +39,28 @@ struct gateway_flow *gateway_flow_new(struct gateway_relay *relay, const struct 
 	return flow;
 }
 
-static void log_end(const struct gateway_flow *flow)
+/* Main is told; it may not listen, and is not waited for. */
+void gateway_flow_ending(struct relay_flow *ending)
 {
-	char client[ENDPOINT_TEXT_MAX], remote[ENDPOINT_TEXT_MAX];
+	static const struct channel_header poke = { .type = CHANNEL_ENDED };
+	struct gateway_flow *flow = gateway_flow_of(ending);
+	struct gateway_relay *relay = gateway_relay_of(flow);
+	struct flow_record *record = ended_ring_next(relay->setup.ended);
+	struct timespec now;
 
-	if (!log_enabled(LOG_LEVEL_DEBUG))
+	flow_trace_look(ending);
+	flow_tell(flow, TRACE_ENDED);
+	if (!record) {
+		relay_count(&relay->setup.shared->counters.ended_lost, 1);
 		return;
-	log_debug("flow %llu %s -> %s %s after %llu ms, %llu bytes up, %llu down",
-		  (unsigned long long)flow->id,
-		  endpoint_format(flow->tuple.client, flow->tuple.client_port, client),
-		  endpoint_format(flow->tuple.remote, flow->tuple.service_port, remote),
-		  flow_end_name(flow->core.end),
-		  (unsigned long long)(flow->core.relay->now_ns - flow->core.since_ns) / 1000000,
-		  (unsigned long long)flow->core.up.bytes,
-		  (unsigned long long)flow->core.down.bytes);
+	}
+	gateway_flow_describe(flow, record);
+	clock_gettime(CLOCK_REALTIME, &now);
+	record->state = FLOW_ENDED;
+	record->ended_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+	if (ended_ring_push(relay->setup.ended) &&
+	    send(relay->setup.channel, &poke, sizeof(poke), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+		ended_ring_poke_lost(relay->setup.ended);
 }
 
 void gateway_flow_ended(struct relay_flow *ended)
@@ -58,7 +69,6 @@ void gateway_flow_ended(struct relay_flow *ended)
 	struct gateway_relay *relay = gateway_relay_of(flow);
 
 	half_open_leave(flow);
-	log_end(flow);
 	count_flow(relay, flow->port.port_id, (uint32_t)-1);
 	if (relay->listing == &ended->link)
 		relay->listing = ended->link.next;

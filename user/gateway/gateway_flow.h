@@ -22,6 +22,11 @@ struct gateway_flow {
 	uint8_t additions; /* rounds in which connections were added to no avail */
 	bool one_connection; /* parallel was asked for and cannot be had */
 	unsigned reinjections; /* how often the held SYN went back in */
+	uint8_t traces; /* bit mask of the traces that it is in (flow_trace.c) */
+	struct flow_told {
+		bool first_up, first_down, up_closed, down_closed, closing;
+		uint8_t engine;
+	} told; /* what its traces know of it */
 };
 
 static inline struct gateway_flow *gateway_flow_of(struct relay_flow *flow)
@@ -38,8 +43,12 @@ static inline struct gateway_relay *gateway_relay_of(const struct gateway_flow *
 struct gateway_flow *gateway_flow_new(struct gateway_relay *relay, const struct syn_event *syn);
 
 /* Of struct relay_front. */
+void gateway_flow_ending(struct relay_flow *flow);
 void gateway_flow_ended(struct relay_flow *flow);
 void gateway_flow_free(struct relay_flow *flow);
+
+/* Who carries its bytes right now. */
+enum flow_engine gateway_flow_engine(const struct gateway_flow *flow);
 
 /* Fills record with the flow's present state, TCP_INFO of both legs included. */
 void gateway_flow_describe(struct gateway_flow *flow, struct flow_record *record);

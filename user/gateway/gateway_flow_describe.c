@@ -61,13 +61,15 @@ static void describe_direction(const struct direction *direction, struct flow_di
 		out->backlog += kernel_engine_backlog(direction);
 }
 
-static enum flow_engine engine_now(const struct relay_flow *flow)
+enum flow_engine gateway_flow_engine(const struct gateway_flow *flow)
 {
-	if (!flow->up.shared)
+	const struct relay_flow *core = &flow->core;
+
+	if (!core->up.shared)
 		return FLOW_ENGINE_SPLICE;
-	if (!flow->client.in_kernel || !flow->remote.in_kernel)
+	if (!core->client.in_kernel || !core->remote.in_kernel)
 		return FLOW_ENGINE_RELAY;
-	if (kernel_engine_is_passing(&flow->up) || kernel_engine_is_passing(&flow->down))
+	if (kernel_engine_is_passing(&core->up) || kernel_engine_is_passing(&core->down))
 		return FLOW_ENGINE_RELAY;
 	return FLOW_ENGINE_KERNEL;
 }
@@ -84,8 +86,9 @@ void gateway_flow_describe(struct gateway_flow *flow, struct flow_record *record
 	record->trunk_port = flow->port.trunk_port;
 	record->state = (__u8)core->state;
 	record->end = (__u8)core->end;
+	record->ended_in = (__u8)(core->end ? core->ended_in : core->state);
 	record->one_connection = flow->one_connection;
-	record->engine = (__u8)engine_now(core);
+	record->engine = (__u8)gateway_flow_engine(flow);
 	record->params = flow->params;
 	record->age_ms = (core->relay->now_ns - core->since_ns) / 1000000;
 	record->idle_ms = (core->relay->now_ns - core->active_ns) / 1000000;

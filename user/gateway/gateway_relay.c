@@ -12,6 +12,7 @@
 
 #include "channel.h"
 #include "child.h"
+#include "flow_trace.h"
 #include "gateway_flow.h"
 #include "half_open.h"
 #include "kernel_engine.h"
@@ -72,56 +73,79 @@ static void listener_ready(struct watch *watch, uint32_t events)
 	}
 }
 
-/* Sends main as much of the list of flows as the socket takes now. */
-static void continue_listing(struct gateway_relay *relay)
+/* Sends main the next flows of the list, one message a turn: flows are not to wait
+ * for those who look at them. Returns how long the next turn may wait, ms. */
+static int continue_listing(struct gateway_relay *relay)
 {
 	static struct channel_message message;
 	struct list *link = relay->listing;
 
-	while (link) {
-		message.header = (struct channel_header){ .type = CHANNEL_FLOWS,
-							  .cookie = relay->listing_cookie };
-		for (; link != &relay->core.flows && message.header.count < CHANNEL_BATCH;
-		     link = link->next)
-			gateway_flow_describe(gateway_flow_of(
-						      list_entry(link, struct relay_flow, link)),
-					      &message.records[message.header.count++]);
-		if (message.header.count == 0)
-			message.header.type = CHANNEL_FLOWS_END;
-		if (send(relay->setup.channel, &message,
-			 sizeof(message.header) + message.header.count * sizeof(struct flow_record),
-			 MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
-			return; /* full: from where we were, next turn */
-		relay->listing = message.header.count ? link : NULL;
-		link = relay->listing;
-	}
+	if (!link)
+		return TURN_MS;
+	message.header = (struct channel_header){ .type = CHANNEL_FLOWS,
+						  .cookie = relay->listing_cookie };
+	for (; link != &relay->core.flows && message.header.count < CHANNEL_BATCH;
+	     link = link->next)
+		gateway_flow_describe(gateway_flow_of(list_entry(link, struct relay_flow, link)),
+				      &message.records[message.header.count++]);
+	if (message.header.count == 0)
+		message.header.type = CHANNEL_FLOWS_END;
+	if (send(relay->setup.channel, &message,
+		 sizeof(message.header) + message.header.count * sizeof(struct flow_record),
+		 MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+		return 1; /* full: from where we were, a little later */
+	relay->listing = message.header.count ? link : NULL;
+	return relay->listing ? 0 : TURN_MS;
+}
+
+/* Which flows are traced. */
+static void trace_changed(struct gateway_relay *relay, const struct channel_trace *message)
+{
+	if (message->slot >= TRACES_MAX)
+		return;
+	if (message->header.type == CHANNEL_TRACE_START)
+		flow_trace_start(relay, message->slot, &message->filter);
+	else
+		flow_trace_stop(relay, message->slot);
 }
 
 static void channel_ready(struct watch *watch, uint32_t events)
 {
 	struct gateway_relay *relay = list_entry(watch, struct gateway_relay, channel_watch);
-	struct channel_header header;
+	struct channel_trace message; /* the longest there is */
 	ssize_t length;
 
 	(void)events;
-	length = recv(relay->setup.channel, &header, sizeof(header), MSG_DONTWAIT);
+	length = recv(relay->setup.channel, &message, sizeof(message), MSG_DONTWAIT);
 	if (length < 0 && errno == EAGAIN)
 		return;
-	if (length != sizeof(header) || header.type == CHANNEL_STOP) {
-		relay->core.stopping = true; /* told to, or main is gone */
+	if (length < (ssize_t)sizeof(message.header)) {
+		relay->core.stopping = true; /* main is gone */
 		return;
 	}
-	if (header.type == CHANNEL_LET_GO)
+	switch (message.header.type) {
+	case CHANNEL_LET_GO:
 		relay->letting_go = true;
-	if (header.type == CHANNEL_LIST) {
+		break;
+	case CHANNEL_LIST:
 		relay->listing = relay->core.flows.next;
-		relay->listing_cookie = header.cookie;
+		relay->listing_cookie = message.header.cookie;
+		break;
+	case CHANNEL_TRACE_START:
+	case CHANNEL_TRACE_STOP:
+		if (length == sizeof(message))
+			trace_changed(relay, &message);
+		break;
+	default: /* CHANNEL_STOP */
+		relay->core.stopping = true;
 	}
 }
 
 /* Deadlines of what is not joined yet, connections that what is joined lacks. */
 static void check(struct relay_flow *flow)
 {
+	if (flow->watched)
+		flow_trace_look(flow);
 	if (flow->state == FLOW_CONNECTING || flow->state == FLOW_JOINING)
 		half_open_check(gateway_flow_of(flow));
 	else if (flow->state < FLOW_CLOSING)
@@ -136,6 +160,8 @@ static void progress(struct relay_flow *flow)
 static const struct relay_front front = {
 	.progress = progress,
 	.check = check,
+	.looked = flow_trace_look,
+	.ending = gateway_flow_ending,
 	.ended = gateway_flow_ended,
 	.free = gateway_flow_free,
 };
@@ -212,7 +238,7 @@ int gateway_relay_run(const struct gateway_relay_setup *setup)
 {
 	struct channel_header ready = { .type = CHANNEL_READY };
 	struct gateway_relay *relay = calloc(1, sizeof(*relay));
-	int result;
+	int result, wait_ms = TURN_MS;
 
 	if (!relay)
 		return EXIT_FAILURE;
@@ -227,8 +253,8 @@ int gateway_relay_run(const struct gateway_relay_setup *setup)
 	heartbeat(&relay->core);
 	send(setup->channel, &ready, sizeof(ready), MSG_NOSIGNAL);
 	while (!relay->core.stopping) {
-		relay_turn(&relay->core, relay->listing ? 1 : TURN_MS, heartbeat);
-		continue_listing(relay);
+		relay_turn(&relay->core, wait_ms, heartbeat);
+		wait_ms = continue_listing(relay);
 	}
 	stop(relay);
 	free(relay);

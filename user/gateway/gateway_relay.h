@@ -15,8 +15,10 @@
 #include "relay.h"
 #include "splice_program.h"
 #include "tables.h"
+#include "trace.h"
 
 struct mptcp_manager;
+struct ended_ring;
 struct ring_buffer;
 
 /* Memory that main and one relay share; outlives the relay. */
@@ -41,6 +43,7 @@ struct gateway_relay_setup {
 	uint64_t *half_open_by_client; /* mapping of that map */
 	struct relay_state *state; /* this relay's entry of the map relays */
 	struct relay_shared *shared;
+	struct ended_ring *ended; /* for main */
 	const char *user; /* whom to run as */
 };
 
@@ -64,6 +67,9 @@ struct gateway_relay {
 		struct gateway_relay *relay;
 		int fd;
 	} listeners[2];
+	struct trace_filter traces[TRACES_MAX];
+	uint8_t tracing; /* bit mask of those in use */
+	uint32_t traces_lost; /* events that main had no room for, since the last it took */
 	struct list *listing; /* next flow of the list being sent to main; NULL: none */
 	uint32_t listing_cookie;
 };

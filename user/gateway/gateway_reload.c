@@ -68,6 +68,7 @@ static void note_restart(const struct gateway_config *old, const struct gateway_
 int gateway_reload(struct gateway *gateway, char *error)
 {
 	struct gateway_config *config;
+	struct flow_log *flow_log = NULL;
 	int result = gateway_config_load(gateway->options.config_path, &config, stderr);
 
 	if (result) {
@@ -79,8 +80,13 @@ int gateway_reload(struct gateway *gateway, char *error)
 	}
 	result = gateway_check(config, error);
 	result = result ?: registrar_process_listen(gateway->registrar, &config->registrar, error);
+	result = result
+			 ?: ended_flows_prepare(&gateway->ended, config, gateway->event,
+						gateway_relay_user(config), &flow_log, error,
+						GATEWAY_ERROR_MAX);
 	result = result ?: attach_new(gateway, config, error);
 	if (result) {
+		flow_log_retire(flow_log);
 		gateway_config_free(config);
 		return result;
 	}
@@ -90,6 +96,7 @@ int gateway_reload(struct gateway *gateway, char *error)
 		snprintf(error, GATEWAY_ERROR_MAX, "out of memory");
 	}
 	registrar_process_apply(gateway->registrar, gateway->config, config);
+	ended_flows_apply(&gateway->ended, config, flow_log);
 	note_wanted(gateway, config);
 	note_restart(gateway->config, config);
 	gateway_config_free(gateway->config);

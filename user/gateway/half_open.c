@@ -13,6 +13,7 @@
 
 #include "address.h"
 #include "engine.h"
+#include "flow_trace.h"
 #include "frame.h"
 #include "log.h"
 #include "parallel.h"
@@ -136,8 +137,10 @@ static void forward_instead(struct gateway_flow *flow)
 	/* First, or the client's answer to the remote, which may be here before the
 	 * next line, would be taken for one to us. */
 	half_open_leave(flow);
-	if (flow->syn->held && !flow->reinjections)
+	if (flow->syn->held && !flow->reinjections) {
+		flow_tell(flow, TRACE_FORWARDED);
 		result = send_syn(gateway_relay_of(flow)->packet_forward, flow);
+	}
 	if (result)
 		log_warning("held SYN not forwarded: %s", strerror(-result));
 	flow_end(&flow->core, FLOW_END_FORWARDED);
@@ -152,6 +155,7 @@ static void tell_client(struct gateway_flow *flow, const struct wan_error *error
 
 	if (!flow->syn->held)
 		return; /* it is connected already, and gets a reset */
+	flow_tell(flow, TRACE_CLIENT_TOLD);
 	if (error->from_icmp)
 		length = frame_icmp_error(flow->syn, error->type, error->code, error->from, frame);
 	else
@@ -251,6 +255,7 @@ void half_open_syn(struct gateway_relay *relay, const struct syn_event *syn)
 		return;
 	}
 	list_append(hash_bucket(relay, &flow->tuple), &flow->hash_link);
+	flow_trace_begin(flow);
 	flow->core.deadline_ns = relay->core.now_ns + CONNECT_DEADLINE_NS;
 	if (bpf_map_lookup_elem(relay->setup.param_map, &flow->port.params_id, &flow->params)) {
 		forward_instead(flow); /* withdrawn this moment */
@@ -268,7 +273,9 @@ void half_open_syn(struct gateway_relay *relay, const struct syn_event *syn)
 		if (fd < 0 && log_enabled(LOG_LEVEL_DEBUG))
 			log_debug("WAN leg not opened: %s", strerror(-fd));
 		forward_instead(flow);
+		return;
 	}
+	flow_tell(flow, TRACE_CONNECT);
 }
 
 /* Both legs are up. */
@@ -290,7 +297,16 @@ static void join(struct gateway_flow *flow)
 	parallel_complete(flow);
 	flow->core.engine = flow->params.engine ?: gateway_relay_of(flow)->setup.engine;
 	flow->core.budget = wan_window(&flow->params);
+	flow_tell(flow, TRACE_JOINED);
 	engine_join(&flow->core);
+}
+
+/* A held SYN goes to the listener: counts it, and tells who traces it. */
+static void give_back_told(struct gateway_flow *flow)
+{
+	flow->reinjections++;
+	if (flow->traces)
+		flow_trace_tell(flow, TRACE_GIVEN_BACK, flow->reinjections);
 }
 
 /* The remote accepted: now, and not before, the client may hear of it. */
@@ -306,7 +322,7 @@ static void accepted(struct gateway_flow *flow)
 	}
 	if (!flow->syn->held)
 		return;
-	flow->reinjections = 1;
+	give_back_told(flow);
 	result = send_syn(gateway_relay_of(flow)->packet_reinject, flow);
 	if (result) {
 		log_warning("held SYN not given back: %s", strerror(-result));
@@ -318,11 +334,13 @@ static void accepted(struct gateway_flow *flow)
 static void connected(struct gateway_flow *flow)
 {
 	wan_leg_connected(flow->core.remote.fd, &flow->params);
+	flow_tell(flow, TRACE_CONNECTED);
 	if (!is_trunk_ended(flow)) {
 		accepted(flow);
 		return;
 	}
 	flow->asked = true;
+	flow_tell(flow, TRACE_ASKED);
 	if (trunk_ask(flow->core.remote.fd, &flow->tuple))
 		forward_instead(flow);
 }
@@ -412,6 +430,7 @@ void half_open_accepted(struct gateway_relay *relay, int fd)
 		flow_end(&flow->core, FLOW_END_FAILED);
 		return;
 	}
+	flow_tell(flow, TRACE_ACCEPTED);
 	if (flow->core.state == FLOW_JOINING)
 		join(flow);
 }
@@ -422,11 +441,12 @@ void half_open_accepted(struct gateway_relay *relay, int fd)
  * it already answers once more. */
 static void give_back_again(struct gateway_flow *flow)
 {
-	int result = send_syn(gateway_relay_of(flow)->packet_reinject, flow);
+	int result;
 
+	give_back_told(flow);
+	result = send_syn(gateway_relay_of(flow)->packet_reinject, flow);
 	if (result)
 		log_debug("held SYN not given back again: %s", strerror(-result));
-	flow->reinjections++;
 }
 
 /* True when the client hears nothing of us, though the remote has accepted. */
@@ -453,6 +473,7 @@ static void forward_undelivered(struct gateway_flow *flow)
 			    "firewall drop packets with mark 0x%x/0x%x on their way in (INPUT)?",
 			    MARK_STEAL, MARK_MASK);
 	told = true;
+	flow_tell(flow, TRACE_FORWARDED);
 	flow_end(&flow->core, FLOW_END_FORWARDED);
 	result = send_syn(gateway_relay_of(flow)->packet_forward, flow);
 	if (result)

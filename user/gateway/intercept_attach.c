@@ -16,14 +16,11 @@
 
 #include "intercept_private.h"
 #include "log.h"
+#include "tc_filter.h"
 
 /* enum bpf_attach_type of kernel 6.6; headers of older distributions lack them. */
 #define ATTACH_TCX_INGRESS 46
 #define ATTACH_TCX_EGRESS 47
-
-/* Handle and priority of our clsact filters; a run that crashed is recognised by them. */
-#define FILTER_HANDLE 0x5137
-#define FILTER_PRIORITY 0x5137
 
 /* What one direction of an interface gets. */
 struct hook {

@@ -73,10 +73,11 @@ static json_t *show_status(const struct gateway *gateway)
 	uint64_t now_us = 0;
 
 	sd_event_now(gateway->event, CLOCK_MONOTONIC, &now_us);
-	return json_pack("{s:s,s:i,s:I,s:s,s:s,s:o,s:o,s:o,s:o,s:I,s:I,s:I,s:I,s:I,s:I}", "version",
-			 SLUICE_VERSION, "pid", (int)getpid(), "uptime_s",
-			 (json_int_t)((now_us - gateway->started_us) / 1000000), "state",
-			 gateway->stopping ? "stopping" : state, "engine",
+	return json_pack("{s:s,s:i,s:s,s:s,s:I,s:s,s:s,s:o,s:o,s:o,s:o,s:I,s:I,s:I,s:I,s:I,s:I}",
+			 "version", SLUICE_VERSION, "pid", (int)getpid(), "config",
+			 gateway->options.config_path, "pin_dir", gateway->options.pin_dir,
+			 "uptime_s", (json_int_t)((now_us - gateway->started_us) / 1000000),
+			 "state", gateway->stopping ? "stopping" : state, "engine",
 			 params_get(&params, "engine", engine), "kernel_engine",
 			 show_kernel_engine(gateway), "interfaces", show_interfaces(gateway),
 			 "relays", show_relays(gateway), "registrar", show_registrar(gateway),
@@ -210,7 +211,7 @@ static json_t *show_counters(const struct gateway *gateway)
 	struct relay_counters relays = { 0 };
 	struct registrar_counters registrar = registrar_process_report(gateway->registrar).counters;
 	json_t *of_intercept = json_object(), *of_relays = json_object();
-	json_t *of_registrar = json_object();
+	json_t *of_registrar = json_object(), *of_log = json_object();
 
 	intercept_read_counters(gateway->intercept, &intercept);
 	for (unsigned i = 0; i < supervisor_relay_count(gateway->supervisor); i++) {
@@ -231,8 +232,12 @@ static json_t *show_counters(const struct gateway *gateway)
 	json_object_set_new(of_registrar, #name, json_integer((json_int_t)registrar.name));
 	REGISTRAR_COUNTERS(SHOW_COUNTER)
 #undef SHOW_COUNTER
-	return json_pack("{s:o,s:o,s:o}", "intercept", of_intercept, "relay", of_relays,
-			 "registrar", of_registrar);
+#define SHOW_COUNTER(name, description) \
+	json_object_set_new(of_log, #name, json_integer((json_int_t)gateway->ended.counters->name));
+	LOG_COUNTERS(SHOW_COUNTER)
+#undef SHOW_COUNTER
+	return json_pack("{s:o,s:o,s:o,s:o}", "intercept", of_intercept, "relay", of_relays,
+			 "registrar", of_registrar, "log", of_log);
 }
 
 static const struct {
@@ -249,7 +254,10 @@ void request_show(struct gateway *gateway, struct control_request *request, cons
 	const json_t *id = json_object_get(message, "id");
 
 	if (noun && strcmp(noun, "flows") == 0) {
-		request_show_flows(gateway, request, 0);
+		if (json_is_true(json_object_get(message, "ended")))
+			request_show_ended(gateway, request, message);
+		else
+			request_show_flows(gateway, request, 0);
 		return;
 	}
 	if (noun && strcmp(noun, "flow") == 0) {

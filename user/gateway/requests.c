@@ -13,9 +13,9 @@ static const struct {
 	void (*run)(struct gateway *gateway, struct control_request *request,
 		    const json_t *message);
 } verbs[] = {
-	{ "show", request_show },   { "explain", request_explain }, { "add", request_add },
-	{ "del", request_del },	    { "attach", request_attach },   { "detach", request_detach },
-	{ "drain", request_drain }, { "reload", request_reload },
+	{ "trace", request_trace },   { "show", request_show },	  { "explain", request_explain },
+	{ "add", request_add },	      { "del", request_del },	  { "attach", request_attach },
+	{ "detach", request_detach }, { "drain", request_drain }, { "reload", request_reload },
 };
 
 void gateway_request(struct control_request *request, const json_t *message, void *context)

@@ -18,6 +18,9 @@
 /* How long relays may take to stop. */
 #define STOP_TIMEOUT_MS 3000
 
+/* How long flows that ended are left to gather. */
+#define ENDED_DELAY_US 50000ULL
+
 /* Room for "relay 4294967295". */
 #define NAME_MAX_LENGTH 24
 
@@ -45,6 +48,34 @@ static void schedule_restart(struct relay_process *relay)
 		log_error("relay %u stays down: %s", relay->index, strerror(-result));
 }
 
+/* Hands on what a relay has said of flows that ended. */
+static void drain_ended(struct relay_process *relay)
+{
+	const struct supervisor_options *options = &relay->supervisor->options;
+	struct flow_record record;
+
+	while (ended_ring_take(relay->ended, &record))
+		options->flow_ended(&record, options->context);
+}
+
+static int on_ended_timer(sd_event_source *source, uint64_t us, void *context)
+{
+	struct supervisor *supervisor = context;
+
+	(void)source;
+	(void)us;
+	for (unsigned i = 0; i < supervisor->options.relays; i++)
+		drain_ended(&supervisor->relays[i]);
+	return 0;
+}
+
+/* Not at once: many that end together are one turn of main, not one each. */
+static void drain_soon(struct supervisor *supervisor)
+{
+	sd_event_source_set_time_relative(supervisor->ended_timer, ENDED_DELAY_US);
+	sd_event_source_set_enabled(supervisor->ended_timer, SD_EVENT_ONESHOT);
+}
+
 /* What a dead relay leaves: its flows were reset by the kernel, its half-open
  * connections must not keep their clients' SYNs from being forwarded. */
 static void forget(struct relay_process *relay)
@@ -63,6 +94,7 @@ static void forget(struct relay_process *relay)
 		close(relay->channel);
 	relay->channel = -1;
 	flow_collection_relay_gone(supervisor, relay);
+	drain_ended(relay);
 }
 
 static void name_of(const struct relay_process *relay, char name[NAME_MAX_LENGTH])
@@ -94,6 +126,50 @@ static void announce(struct supervisor *supervisor)
 	supervisor->announced = true;
 }
 
+static void send_trace(const struct relay_process *relay, enum channel_type type, unsigned slot)
+{
+	struct channel_trace message = { .header.type = type,
+					 .slot = slot,
+					 .filter = relay->supervisor->traces[slot] };
+
+	if (relay->phase == RELAY_SERVING)
+		send(relay->channel, &message, sizeof(message), MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+void supervisor_trace_start(struct supervisor *supervisor, unsigned slot,
+			    const struct trace_filter *filter)
+{
+	supervisor->traces[slot] = *filter;
+	supervisor->tracing |= (uint8_t)(1U << slot);
+	for (unsigned i = 0; i < supervisor->options.relays; i++)
+		send_trace(&supervisor->relays[i], CHANNEL_TRACE_START, slot);
+}
+
+void supervisor_trace_stop(struct supervisor *supervisor, unsigned slot)
+{
+	supervisor->tracing &= (uint8_t) ~(1U << slot);
+	for (unsigned i = 0; i < supervisor->options.relays; i++)
+		send_trace(&supervisor->relays[i], CHANNEL_TRACE_STOP, slot);
+}
+
+/* A relay that was started anew knows nothing of the traces. */
+static void send_traces(const struct relay_process *relay)
+{
+	for (unsigned i = 0; i < TRACES_MAX; i++)
+		if (relay->supervisor->tracing & 1U << i)
+			send_trace(relay, CHANNEL_TRACE_START, i);
+}
+
+/* A relay holds fewer privileges than main: what it says is checked. */
+static bool is_whole(const struct channel_message *message, size_t length)
+{
+	if (message->header.type == CHANNEL_TRACE_EVENT)
+		return length == sizeof(struct channel_trace);
+	return message->header.count <= CHANNEL_BATCH &&
+	       length == sizeof(message->header) +
+				 message->header.count * sizeof(message->records[0]);
+}
+
 static int on_message(sd_event_source *source, int fd, uint32_t events, void *context)
 {
 	static struct channel_message message;
@@ -108,17 +184,23 @@ static int on_message(sd_event_source *source, int fd, uint32_t events, void *co
 			sd_event_source_set_enabled(relay->channel_source, SD_EVENT_OFF);
 		return 0;
 	}
-	/* A relay holds fewer privileges than main: what it says is checked. */
-	if (message.header.count > CHANNEL_BATCH ||
-	    (size_t)length !=
-		    sizeof(message.header) + message.header.count * sizeof(message.records[0])) {
+	if (!is_whole(&message, (size_t)length)) {
 		log_error("relay %u sent a malformed message", relay->index);
 		return 0;
 	}
 	if (message.header.type == CHANNEL_READY) {
 		relay->phase = RELAY_SERVING;
 		log_debug("relay %u serves (pid %d)", relay->index, (int)relay->pid);
+		send_traces(relay);
 		announce(relay->supervisor);
+	} else if (message.header.type == CHANNEL_TRACE_EVENT) {
+		relay->supervisor->options.flow_event(&((struct channel_trace *)&message)->event,
+						      relay->supervisor->options.context);
+	} else if (message.header.type == CHANNEL_ENDED) {
+		if (ended_ring_is_filling(relay->ended))
+			drain_ended(relay);
+		else
+			drain_soon(relay->supervisor);
 	} else {
 		flow_collection_message(relay->supervisor, relay, &message);
 	}
@@ -154,10 +236,12 @@ static int map_shared(struct relay_process *relay)
 							      sizeof(relay->shared->port_flows[0]);
 	relay->shared = mmap(NULL, relay->shared_size, PROT_READ | PROT_WRITE,
 			     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (relay->shared != MAP_FAILED)
-		return 0;
-	relay->shared = NULL;
-	return -ENOMEM;
+	if (relay->shared == MAP_FAILED) {
+		relay->shared = NULL;
+		return -ENOMEM;
+	}
+	relay->ended = ended_ring_new();
+	return relay->ended ? 0 : -ENOMEM;
 }
 
 int supervisor_new(const struct supervisor_options *options, struct supervisor **supervisor)
@@ -175,6 +259,10 @@ int supervisor_new(const struct supervisor_options *options, struct supervisor *
 		new->relays[i].index = i;
 		new->relays[i].channel = -1;
 	}
+	result = sd_event_add_time_relative(options->event, &new->ended_timer, CLOCK_MONOTONIC,
+					    ENDED_DELAY_US, 0, on_ended_timer, new);
+	if (result >= 0)
+		result = sd_event_source_set_enabled(new->ended_timer, SD_EVENT_OFF);
 	for (unsigned i = 0; i < options->relays && !result; i++)
 		result = map_shared(&new->relays[i]);
 	for (unsigned i = 0; i < options->relays && !result; i++)
@@ -221,11 +309,13 @@ void supervisor_free(struct supervisor *supervisor)
 		name_of(relay, name);
 		if (relay->pid)
 			child_reap(name, relay->pid, deadline_us);
-		if (relay->shared) {
+		if (relay->ended)
 			forget(relay);
+		if (relay->shared)
 			munmap(relay->shared, relay->shared_size);
-		}
+		ended_ring_free(relay->ended);
 	}
+	sd_event_source_disable_unref(supervisor->ended_timer);
 	free(supervisor);
 }
 

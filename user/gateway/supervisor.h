@@ -14,6 +14,7 @@
 #include "counters.h"
 #include "flow.h"
 #include "intercept.h"
+#include "trace.h"
 
 /* RELAY_HUNG is only reported: serving, but without a sign of life for so long
  * that it gets no connections. */
@@ -30,6 +31,10 @@ struct supervisor_options {
 	unsigned engine; /* enum engine_choice, of ports that say auto */
 	uint32_t kernel_flows; /* that each relay may give to the kernel; 0: it is not offered */
 	int socket_map; /* for tune_socket(); borrowed; -1: sockets are not tuned */
+	/* A flow has ended, a moment ago. record is a relay's word, not checked yet. */
+	void (*flow_ended)(const struct flow_record *record, void *context);
+	/* Something has happened to a flow that is traced; as above. */
+	void (*flow_event)(const struct trace_event *event, void *context);
 	/* All relays serve for the first time. */
 	void (*all_serving)(void *context);
 	void *context;
@@ -43,6 +48,12 @@ void supervisor_free(struct supervisor *supervisor);
 
 /* The gateway stops: all relays forward the SYNs that they hold for long. */
 void supervisor_let_go(struct supervisor *supervisor);
+
+/* Has all relays, those that are started later too, tell of the flows that the
+ * filter is for. slot is below TRACES_MAX and free. */
+void supervisor_trace_start(struct supervisor *supervisor, unsigned slot,
+			    const struct trace_filter *filter);
+void supervisor_trace_stop(struct supervisor *supervisor, unsigned slot);
 
 unsigned supervisor_relay_count(const struct supervisor *supervisor);
 

@@ -5,6 +5,7 @@
 
 #include "channel.h"
 #include "child.h"
+#include "ended_ring.h"
 #include "gateway_relay.h"
 #include "list.h"
 #include "supervisor.h"
@@ -21,6 +22,7 @@ struct relay_process {
 	sd_event_source *restart_timer;
 	struct relay_shared *shared; /* outlives its relays */
 	size_t shared_size;
+	struct ended_ring *ended; /* in memory shared with the relay; outlives it */
 	struct child_restarts restarts;
 };
 
@@ -30,6 +32,9 @@ struct supervisor {
 	bool announced; /* all_serving was called */
 	uint32_t next_cookie;
 	struct list collections; /* struct flow_collection */
+	struct trace_filter traces[TRACES_MAX];
+	uint8_t tracing; /* bit mask of those in use */
+	sd_event_source *ended_timer; /* on: relays have said that flows ended */
 };
 
 /* Starts a relay process; on success pid and channel are set. */

@@ -6,17 +6,21 @@
  *
  * Requests ("verb" is always there):
  *   {"verb":"show","noun":"status|proxies|ports|params|flows|counters"}
+ *   {"verb":"show","noun":"flows","ended":true,"limit":N}    without limit: all that are kept
  *   {"verb":"show","noun":"flow","id":N}
- *   {"verb":"explain","client":"ADDRESS","remote":"ADDRESS:PORT"}
+ *   {"verb":"explain","client":"ADDRESS" or "ADDRESS:PORT","remote":"ADDRESS:PORT"}
  *   {"verb":"add","address":"ADDRESS","port":N,"trunk":N,"nexthop":BOOL,"params":{"key":"text",...}}
  *   {"verb":"del","address":"ADDRESS","port":N}          without port: the whole proxy
  *   {"verb":"attach","dev":"NAME"}   {"verb":"detach","dev":"NAME"}
  *   {"verb":"drain"}   {"verb":"reload"}
+ *   {"verb":"trace","client":"ADDRESS", "ADDRESS:PORT" or "*","remote":"ADDRESS:PORT"}
+ *     answered in parts: an object with "event" a line, until the client closes or a result ends it
  */
 #ifndef SLUICE_CONTROL_H
 #define SLUICE_CONTROL_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 #include <systemd/sd-event.h>
@@ -39,6 +43,14 @@
 int control_call(const char *path, const json_t *request, json_t **result, char *error,
 		 size_t size);
 
+/*
+ * The same for an answer in parts: part is called for each with a borrowed
+ * reference, and ends it all by returning false. 0 with *result NULL then.
+ */
+int control_follow(const char *path, const json_t *request,
+		   bool (*part)(const json_t *part, void *context), void *context, json_t **result,
+		   char *error, size_t size);
+
 /* ---- server side (user/gateway) ---- */
 
 struct control_server;
@@ -58,6 +70,16 @@ typedef void control_handler(struct control_request *request, const json_t *mess
 int control_server_new(sd_event *event, const char *path, control_handler *handler, void *context,
 		       struct control_server **server);
 void control_server_free(struct control_server *server);
+
+/*
+ * The request is answered in parts until one of the replies below ends it. gone is
+ * called at most once, when the client is gone: the reply is still owed then.
+ */
+void control_reply_in_parts(struct control_request *request, void (*gone)(void *context),
+			    void *context);
+
+/* Sends a part (stolen). -ENOBUFS when the client is so slow that it is dropped. */
+int control_reply_part(struct control_request *request, json_t *part);
 
 /* Ends the request. result is stolen. A client that went away is no error. */
 void control_reply_result(struct control_request *request, json_t *result);

@@ -135,11 +135,22 @@ static int make_room(struct answer *answer)
 	return 0;
 }
 
-/* Reads up to the newline. -ENODATA: closed without an answer; -EPROTO: closed within it. */
-static int receive_answer(int fd, struct answer *answer)
+/* Makes the first line the answer's text, and returns what comes after it; NULL: there is none. */
+static char *end_line(struct answer *answer, size_t from)
 {
-	for (;;) {
-		char *newline;
+	char *newline = memchr(answer->text + from, '\n', answer->len - from);
+
+	if (newline)
+		*newline = '\0';
+	return newline ? newline + 1 : NULL;
+}
+
+/* Reads up to a newline, in whose place a NUL is put; *next is what comes after it.
+ * -ENODATA: closed without an answer; -EPROTO: closed within it. */
+static int receive_line(int fd, struct answer *answer, char **next)
+{
+	*next = answer->text ? end_line(answer, 0) : NULL;
+	while (!*next) {
 		ssize_t n;
 		int r;
 
@@ -153,13 +164,17 @@ static int receive_answer(int fd, struct answer *answer)
 			return -errno;
 		if (n <= 0)
 			return answer->len ? -EPROTO : -ENODATA;
-		newline = memchr(answer->text + answer->len, '\n', (size_t)n);
-		if (newline) {
-			answer->len = (size_t)(newline - answer->text);
-			return 0;
-		}
 		answer->len += (size_t)n;
+		*next = end_line(answer, answer->len - (size_t)n);
 	}
+	return 0;
+}
+
+/* Takes the first line out. */
+static void drop_line(struct answer *answer, const char *next)
+{
+	answer->len -= (size_t)(next - answer->text);
+	memmove(answer->text, next, answer->len);
 }
 
 static int fail_exchange(const char *path, int code, char *error, size_t size)
@@ -186,7 +201,7 @@ static int parse_answer(const char *path, const struct answer *answer, json_t **
 			size_t size)
 {
 	json_error_t why;
-	json_t *message = json_loadb(answer->text, answer->len, JSON_REJECT_DUPLICATES, &why);
+	json_t *message = json_loads(answer->text, JSON_REJECT_DUPLICATES, &why);
 	const char *text = json_string_value(json_object_get(message, "error"));
 	json_t *found = json_object_get(message, "result");
 	int r = 0;
@@ -207,16 +222,60 @@ int control_call(const char *path, const json_t *request, json_t **result, char 
 {
 	struct answer answer = { 0 };
 	int fd = connect_to(path, error, size);
+	char *next;
 	int r;
 
 	if (fd < 0)
 		return fd;
 	r = send_request(fd, request);
 	if (!r)
-		r = receive_answer(fd, &answer);
+		r = receive_line(fd, &answer, &next);
 	if (r)
 		r = fail_exchange(path, r, error, size);
 	else
+		r = parse_answer(path, &answer, result, error, size);
+	free(answer.text);
+	close(fd);
+	return r;
+}
+
+/* True when the line was a part and more are wanted; otherwise *wanted says which of the two. */
+static bool take_part(const struct answer *answer, bool (*part)(const json_t *part, void *context),
+		      void *context, bool *wanted)
+{
+	json_t *message = json_loads(answer->text, JSON_REJECT_DUPLICATES, NULL);
+	bool is_part = json_object_get(message, "event") != NULL;
+
+	*wanted = !is_part || part(message, context);
+	json_decref(message);
+	return is_part;
+}
+
+int control_follow(const char *path, const json_t *request,
+		   bool (*part)(const json_t *part, void *context), void *context, json_t **result,
+		   char *error, size_t size)
+{
+	static const struct timeval for_ever;
+	struct answer answer = { 0 };
+	int fd = connect_to(path, error, size);
+	bool wanted = true;
+	char *next = NULL;
+	int r;
+
+	*result = NULL;
+	if (fd < 0)
+		return fd;
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &for_ever, sizeof(for_ever));
+	r = send_request(fd, request);
+	while (!r) {
+		r = receive_line(fd, &answer, &next);
+		if (r || !take_part(&answer, part, context, &wanted) || !wanted)
+			break;
+		drop_line(&answer, next);
+	}
+	if (r)
+		r = fail_exchange(path, r, error, size);
+	else if (wanted)
 		r = parse_answer(path, &answer, result, error, size);
 	free(answer.text);
 	close(fd);

@@ -25,6 +25,9 @@
 /* At most so much of an answer is written in one turn of the loop. */
 #define WRITE_CHUNK 262144
 
+/* Bytes of parts that wait for a client; further parts are dropped. */
+#define PARTS_MAX 262144
+
 /* Connections taken per interval. Anybody may connect, if only to be refused:
  * this bounds what that costs, and what a failing accept(2) costs. */
 #define ACCEPT_INTERVAL_US 100000
@@ -52,7 +55,9 @@ struct control_request {
 	sd_event_source *io; /* NULL with fd -1 */
 	sd_event_source *deadline; /* NULL with fd -1; off while waiting */
 	json_t *message; /* owned; given up when the answer is there */
-	char *answer; /* owned; a line with its newline, no NUL */
+	void (*gone)(void *context); /* answered in parts: the client is gone; NULL otherwise */
+	void *gone_context;
+	char *answer; /* owned; lines with their newlines, no NUL */
 	size_t answer_len; /* bytes */
 	size_t answer_sent; /* bytes of these */
 	size_t received; /* bytes of line in use */
@@ -83,11 +88,37 @@ static void request_free(struct control_request *request)
 	free(request);
 }
 
+/* The client does not take its answer. Whoever answers in parts is told, and ends
+ * the request with the reply that is still owed. */
+static void request_lose(struct control_request *request)
+{
+	void (*gone)(void *context) = request->gone;
+
+	if (!gone) {
+		request_free(request);
+		return;
+	}
+	request->gone = NULL;
+	request_hang_up(request);
+	gone(request->gone_context);
+}
+
 static int request_rearm(struct control_request *request)
 {
 	int r = sd_event_source_set_time_relative(request->deadline, CLIENT_PATIENCE_US);
 
 	return r < 0 ? r : sd_event_source_set_enabled(request->deadline, SD_EVENT_ONESHOT);
+}
+
+/* All parts so far are written: the next one is waited for, or the hang-up. */
+static void request_idle(struct control_request *request)
+{
+	free(request->answer);
+	request->answer = NULL;
+	request->answer_len = request->answer_sent = 0;
+	if (sd_event_source_set_io_events(request->io, 0) < 0 ||
+	    sd_event_source_set_enabled(request->deadline, SD_EVENT_OFF) < 0)
+		request_lose(request);
 }
 
 static void request_write(struct control_request *request)
@@ -100,26 +131,53 @@ static void request_write(struct control_request *request)
 		return;
 	if (n > 0)
 		request->answer_sent += (size_t)n;
-	if (n == -1 || request->answer_sent == request->answer_len || request_rearm(request) < 0)
+	if (n == -1)
+		request_lose(request);
+	else if (request->answer_sent == request->answer_len && request->gone)
+		request_idle(request);
+	else if (request->answer_sent == request->answer_len)
 		request_free(request);
+	else if (request_rearm(request) < 0)
+		request_lose(request);
+}
+
+/* Adds a line to what is to be written. 0 or -ENOMEM. */
+static int add_line(struct control_request *request, const json_t *line)
+{
+	char *text = json_dumps(line, JSON_COMPACT), *answer;
+	size_t length;
+
+	if (!text)
+		return -ENOMEM;
+	length = strlen(text);
+	answer = realloc(request->answer, request->answer_len + length + 1);
+	if (answer) {
+		memcpy(answer + request->answer_len, text, length);
+		answer[request->answer_len + length] = '\n';
+		request->answer = answer;
+		request->answer_len += length + 1;
+	}
+	free(text);
+	return answer ? 0 : -ENOMEM;
 }
 
 /* Ends the handler's time: from here on the request writes its answer (stolen) and goes away. */
 static void request_answer(struct control_request *request, json_t *answer)
 {
-	if (request->fd != -1)
-		request->answer = json_dumps(answer, JSON_COMPACT);
+	int r = request->fd == -1 ? -EPIPE : add_line(request, answer);
+
 	json_decref(answer);
 	json_decref(request->message);
 	request->message = NULL;
+	request->gone = NULL; /* nothing is owed any more */
 
-	if (!request->answer || request_rearm(request) < 0 ||
-	    sd_event_source_set_io_events(request->io, EPOLLOUT) < 0) {
+	if (r) {
 		request_free(request);
 		return;
 	}
-	request->answer_len = strlen(request->answer);
-	request->answer[request->answer_len++] = '\n'; /* in place of the NUL */
+	/* Refused when the loop has ended: then what is sent now is all. */
+	request_rearm(request);
+	sd_event_source_set_io_events(request->io, EPOLLOUT);
 	request_write(request);
 }
 
@@ -166,6 +224,31 @@ void control_reply_error(struct control_request *request, const char *format, ..
 		free(text);
 	}
 	request_answer(request, wrap("error", string));
+}
+
+void control_reply_in_parts(struct control_request *request, void (*gone)(void *context),
+			    void *context)
+{
+	request->gone = gone;
+	request->gone_context = context;
+}
+
+/* Never writes by itself: the caller is in the middle of things, and must not
+ * hear from here that the client is gone. */
+int control_reply_part(struct control_request *request, json_t *part)
+{
+	int r = request->answer_len - request->answer_sent > PARTS_MAX ? -ENOBUFS : 0;
+
+	if (!r && request->fd == -1)
+		r = -EPIPE;
+	if (!r && !request->answer)
+		r = request_rearm(request) < 0 ? -EIO : 0;
+	if (!r)
+		r = add_line(request, part);
+	if (!r && sd_event_source_set_io_events(request->io, EPOLLOUT) < 0)
+		r = -EIO;
+	json_decref(part);
+	return r;
 }
 
 static void request_parse(struct control_request *request, size_t len)
@@ -226,6 +309,8 @@ static int on_client(sd_event_source *source, int fd, uint32_t events, void *use
 	(void)events;
 	if (request->answer)
 		request_write(request);
+	else if (request->gone)
+		request_lose(request);
 	else if (request->message)
 		request_hang_up(request);
 	else
@@ -240,7 +325,7 @@ static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata)
 	(void)source;
 	(void)usec;
 	if (request->answer)
-		request_free(request);
+		request_lose(request);
 	else
 		control_reply_error(request, "no request came within %llu s, send it at once",
 				    CLIENT_PATIENCE_US / 1000000);

@@ -4,10 +4,13 @@
 
 #include <stddef.h>
 
-#define FLOW_NAME(constant, name, description) [constant] = name,
+#define FLOW_NAME(constant, name, letter, description) [constant] = name,
+#define FLOW_LETTER(constant, name, letter, description) [constant] = letter,
 
 static const char *const states[] = { FLOW_STATES(FLOW_NAME) };
 static const char *const ends[] = { FLOW_ENDS(FLOW_NAME) };
+static const char state_letters[] = { FLOW_STATES(FLOW_LETTER) };
+static const char end_letters[] = { FLOW_ENDS(FLOW_LETTER) };
 static const char *const engines[] = {
 	[FLOW_ENGINE_KERNEL] = "kernel",
 	[FLOW_ENGINE_RELAY] = "relay",
@@ -32,4 +35,14 @@ const char *flow_end_name(unsigned end)
 const char *flow_engine_name(unsigned engine)
 {
 	return name_of(engines, sizeof(engines) / sizeof(*engines), engine);
+}
+
+const char *flow_code(unsigned end, unsigned ended_in, char code[FLOW_CODE_MAX])
+{
+	code[0] = end < sizeof(end_letters) ? end_letters[end] : '?';
+	code[1] = ended_in < sizeof(state_letters) ? state_letters[ended_in] : '?';
+	if (end == FLOW_END_CLOSED)
+		code[1] = '-';
+	code[2] = '\0';
+	return code;
 }

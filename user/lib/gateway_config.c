@@ -10,6 +10,7 @@
 #include <confuse.h>
 #include <ctype.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,7 @@
 #include "address.h"
 #include "array.h"
 #include "gateway_config_parts.h"
+#include "log.h"
 #include "params.h"
 #include "secret.h"
 #include "units.h"
@@ -118,6 +120,43 @@ static void drain_timeout_set(struct config_parts *parts, const char *key, const
 	parts->config->drain_timeout_s = (uint32_t)(microseconds / 1000000);
 }
 
+static void log_flows_set(struct config_parts *parts, const char *key, const char *value, int line)
+{
+	static const struct {
+		const char *name;
+		int level;
+	} levels[] = {
+		{ "none", 0 },
+		{ "debug", LOG_LEVEL_DEBUG },
+		{ "info", LOG_LEVEL_INFO },
+		{ "notice", LOG_LEVEL_NOTICE },
+	};
+
+	for (size_t i = 0; i < sizeof(levels) / sizeof(*levels); i++) {
+		if (strcmp(levels[i].name, value) == 0) {
+			parts->config->log_flows = levels[i].level;
+			return;
+		}
+	}
+	config_error(parts->errors, line, "%s is \"%.60s\", expected none, debug, info or notice",
+		     key, value);
+}
+
+static void flow_log_set(struct config_parts *parts, const char *key, const char *value, int line)
+{
+	if (value[0] != '/' || strlen(value) >= PATH_MAX || value[strlen(value) - 1] == '/') {
+		config_error(parts->errors, line,
+			     "%s is \"%.60s\", expected the path of a file, such as "
+			     "\"/var/log/sluice/flows.jsonl\"",
+			     key, value);
+		return;
+	}
+	free(parts->config->flow_log);
+	parts->config->flow_log = strdup(value);
+	if (!parts->config->flow_log)
+		parts->errors->no_memory = true;
+}
+
 static void number_set(struct config_parts *parts, const char *key, const char *value, int line)
 {
 	struct gateway_config *config = parts->config;
@@ -161,6 +200,8 @@ static const struct {
 	{ "half-open", number_set, false },
 	{ "half-open-per-client", number_set, false },
 	{ "drain-timeout", drain_timeout_set, false },
+	{ "log-flows", log_flows_set, false },
+	{ "flow-log", flow_log_set, false },
 };
 
 #define FILE_KEY_COUNT (sizeof(file_keys) / sizeof(*file_keys))
@@ -421,6 +462,7 @@ static struct gateway_config *config_default(void)
 	config->half_open = 8192;
 	config->half_open_per_client = 1024;
 	config->drain_timeout_s = 30;
+	config->log_flows = LOG_LEVEL_DEBUG;
 	config->registrar.lease_s = 30;
 	return config;
 }
@@ -483,5 +525,6 @@ void gateway_config_free(struct gateway_config *config)
 	free(config->lan);
 	free(config->wan);
 	free(config->user);
+	free(config->flow_log);
 	free(config);
 }

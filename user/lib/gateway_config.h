@@ -62,6 +62,8 @@ struct gateway_config {
 	uint32_t half_open; /* connections held at once in all (key half-open, default 8192) */
 	uint32_t half_open_per_client; /* and per client (key half-open-per-client, default 1024) */
 	uint32_t drain_timeout_s; /* how long a stop waits for flows to end (key drain-timeout, default 30s) */
+	int log_flows; /* enum log_level of a line for each flow that ends (key log-flows); 0: none */
+	char *flow_log; /* file with a JSON object for each (key flow-log); NULL: none; owned */
 	struct proxy_config *proxies; /* owned */
 	size_t proxy_count;
 	struct registrar_config registrar;

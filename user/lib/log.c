@@ -3,6 +3,7 @@
 #include "log.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -41,6 +42,13 @@ void log_open(const char *name, enum log_level level)
 bool log_enabled(enum log_level level)
 {
 	return level <= log_limit;
+}
+
+bool log_has_room(void)
+{
+	struct pollfd standard_error = { .fd = STDERR_FILENO, .events = POLLOUT };
+
+	return poll(&standard_error, 1, 0) > 0 && standard_error.revents & POLLOUT;
 }
 
 /* Text from outside must not be able to begin a line of its own or to send

@@ -25,6 +25,10 @@ bool log_enabled(enum log_level level);
 /* printf format without newline; written with one write(2). */
 void log_write(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* False when standard error is a pipe or a socket that takes no whole line now:
+ * for messages that are better lost than waited for. */
+bool log_has_room(void);
+
 #define log_error(...) log_write(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_warning(...) log_write(LOG_LEVEL_WARNING, __VA_ARGS__)
 #define log_notice(...) log_write(LOG_LEVEL_NOTICE, __VA_ARGS__)

@@ -198,7 +198,7 @@ void engine_consider_idle(struct relay_flow *flow)
 	consider_kernel(flow);
 }
 
-void engine_run(struct relay_flow *flow)
+static void run(struct relay_flow *flow)
 {
 	uint64_t before = flow->up.bytes + flow->down.bytes;
 	bool more = false;
@@ -220,6 +220,13 @@ void engine_run(struct relay_flow *flow)
 		list_append(&flow->relay->runnable, &flow->run_link);
 	else if (flow->engine == ENGINE_AUTO)
 		note_run(flow, flow->up.bytes + flow->down.bytes - before);
+}
+
+void engine_run(struct relay_flow *flow)
+{
+	run(flow);
+	if (flow->watched)
+		flow->relay->front->looked(flow);
 }
 
 void engine_join(struct relay_flow *flow)

@@ -30,6 +30,11 @@ struct relay_front {
 	void (*progress)(struct relay_flow *flow);
 	/* Once a second, for every flow that lives: deadlines. */
 	void (*check)(struct relay_flow *flow);
+	/* A flow that is watched has been run: for a front that watches some. */
+	void (*looked)(struct relay_flow *flow);
+	/* The flow is about to end: its end is known, its legs are still open.
+	 * NULL: the front does not care. */
+	void (*ending)(struct relay_flow *flow);
 	/* The flow ends: its state is FLOW_ENDED, its legs are closed, and it is still
 	 * in the list of flows. */
 	void (*ended)(struct relay_flow *flow);

@@ -146,6 +146,10 @@ void flow_end(struct relay_flow *flow, enum flow_end end)
 
 	if (flow->state == FLOW_ENDED)
 		return;
+	flow->end = end;
+	flow->ended_in = flow->state;
+	if (relay->front->ending)
+		relay->front->ending(flow);
 	leg_close(&flow->client, end);
 	leg_close(&flow->remote, end);
 	engine_look(flow);
@@ -153,7 +157,6 @@ void flow_end(struct relay_flow *flow, enum flow_end end)
 	direction_release(relay, &flow->up);
 	direction_release(relay, &flow->down);
 	flow->state = FLOW_ENDED;
-	flow->end = end;
 	count_end(relay->counters, end);
 	relay->flow_count--;
 	relay->front->ended(flow);

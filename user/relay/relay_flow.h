@@ -57,6 +57,8 @@ struct relay_flow {
 	struct list run_link; /* relay->runnable */
 	enum flow_state state;
 	enum flow_end end;
+	bool watched; /* the front is told whenever it was run */
+	enum flow_state ended_in; /* the state before FLOW_ENDED */
 	uint32_t idle_timeout_s; /* without a byte, then it is reset; 0: never */
 	uint64_t since_ns; /* CLOCK_MONOTONIC of its beginning */
 	uint64_t deadline_ns; /* until joined: when to give up; the front's */

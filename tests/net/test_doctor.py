@@ -1,0 +1,486 @@
+# SPDX-License-Identifier: GPL-2.0
+"""
+sluice doctor: what each test provokes is found, and what the doctor says to
+type, typed as it stands, cures it.
+"""
+import ctypes
+import json
+import os
+import signal
+import socket
+import subprocess
+
+import pytest
+
+from gateway import BUILD, SLUICE, serve
+from rig import BPFFS, FAMILIES, IPV4, Unsupported, echo, run, wait_for
+
+pytestmark = pytest.mark.stealing
+
+# Of the machine, whatever a test does.
+MACHINE = {"clock", "few-descriptors", "kernel-lacks", "no-mptcp", "no-path-manager",
+           "no-sock-destroy", "locked-memory"}
+
+
+def doctor(gateway, *argv, wrapper=()):
+    """(exit status, findings by their id) of a doctor in the gateway's namespace."""
+    command = [*wrapper, SLUICE, "--run-dir", gateway.run_dir, "doctor", "-c", gateway.config,
+               "--pin-dir", gateway.pin_dir, "-j", *argv]
+    done = gateway.namespace.run(*command, check=False)
+    assert done.returncode in (0, 1), done.stderr
+    report = json.loads(done.stdout)
+    findings = {}
+    for group in report["groups"]:
+        for finding in group["findings"]:
+            findings.setdefault(finding["id"], []).append(finding)
+    problems = sum(finding["severity"] == "problem"
+                   for several in findings.values() for finding in several)
+    assert (report["problems"], done.returncode) == (problems, int(problems > 0))
+    return done.returncode, findings
+
+
+def ids(findings):
+    return set(findings) - MACHINE
+
+
+def type_cures(gateway, findings, only=None):
+    """Types what the doctor said, in the gateway's namespace."""
+    path = f"{os.path.dirname(SLUICE)}:{os.environ['PATH']}"
+    for name, several in findings.items():
+        for finding in several:
+            if name in MACHINE or (only and name != only):
+                continue
+            for line in finding["cure"]:
+                gateway.namespace.run("sh", "-c", line, env={**os.environ, "PATH": path})
+
+
+def cured(gateway, name, severity="problem"):
+    """It is found, its cure is typed, and then it is not found any more."""
+    status, findings = doctor(gateway)
+    assert name in findings, f"{name} is not among {findings}"
+    assert {finding["severity"] for finding in findings[name]} == {severity}
+    for finding in findings[name]:
+        assert finding["what"] and finding["why"]
+        assert finding["cure"] or finding["advice"]
+    assert status == (severity == "problem") or "problem" in str(findings)
+    type_cures(gateway, findings, only=name)
+    _, left = doctor(gateway)
+    assert name not in left, f"the cure does not cure: {left[name]}"
+    return findings[name]
+
+
+def nft(gateway, *commands):
+    for command in commands:
+        done = gateway.namespace.run("nft", command, check=False)
+        if "Operation not supported" in done.stderr or "No such file" in done.stderr:
+            raise Unsupported(f"no nftables for: {command}")
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture
+def ruleset(net):
+    """The gateway's nftables rules end with the test."""
+    yield
+    net.gateway.run("nft", "flush ruleset", check=False)
+
+
+# ---- a host without fault ----
+
+def test_a_running_gateway_without_fault_is_clean(net, gateway):
+    gateway.start(serve(5000))
+    status, findings = doctor(gateway)
+    assert (status, ids(findings)) == (0, set())
+
+
+def test_a_host_on_which_none_runs_is_clean_but_for_that(gateway):
+    gateway.configure(serve(5000))
+    status, findings = doctor(gateway)
+    assert (status, ids(findings)) == (0, {"not-running"})
+
+
+def test_what_is_good_is_named_and_printed_for_people(gateway):
+    gateway.configure(serve(5000))
+    done = gateway.namespace.run(SLUICE, "doctor", "-c", gateway.config, "--run-dir",
+                                 gateway.run_dir, check=False)
+    assert done.returncode == 0, done.stdout
+    for name in "BTF", "sk_lookup", "SOCK_DESTROY", "bpffs", "lan0":
+        assert name in done.stdout
+    assert done.stdout.splitlines()[-1].startswith("0 problems")
+
+
+def test_the_daemons_own_file_and_pins_are_looked_at_unless_told_otherwise(net, gateway):
+    gateway.start(serve(5000))
+    done = gateway.namespace.run(SLUICE, "--run-dir", gateway.run_dir, "doctor", "-j", check=False)
+    assert done.returncode == 0, done.stdout
+    assert gateway.config in done.stdout
+
+
+def test_without_root_it_says_so(gateway):
+    gateway.configure(serve(5000))
+    done = gateway.sluice("doctor", user=65534, check=False)
+    assert done.returncode == 1
+    assert "try sudo" in done.stderr
+
+
+def test_each_mistake_in_the_configuration_is_a_finding(gateway):
+    gateway.configure('proxy "10.2.0.300" { port 70000 { } }')
+    status, findings = doctor(gateway)
+    assert status == 1
+    assert len(findings["bad-config"]) == 2
+    assert all(gateway.config in finding["what"] for finding in findings["bad-config"])
+
+
+# ---- interfaces and forwarding ----
+
+def test_an_interface_that_is_not_there(gateway):
+    gateway.configure(serve(5000), lan=["nope0"])
+    status, findings = doctor(gateway)
+    assert status == 1
+    assert "nope0" in findings["no-interface"][0]["what"]
+
+
+def test_an_interface_that_is_down(net, gateway):
+    gateway.configure(serve(5000))
+    net.gateway.ip("link add down0 type veth peer name down1")
+    try:
+        gateway.configure(serve(5000), lan=["down0"])
+        net.gateway.ip("link set down1 up")
+        cured(gateway, "interface-down")
+    finally:
+        net.gateway.ip("link del down0")
+
+
+def test_a_host_that_does_not_forward(net, gateway, family):
+    gateway.configure(serve(5000))
+    name = "ipv4__conf__lan0__forwarding" if family is IPV4 else "ipv6__conf__lan0__forwarding"
+    net.gateway.sysctl(**{name: 0})
+    try:
+        cured(gateway, "no-forwarding")
+    finally:
+        net.gateway.sysctl(**{name: 1})
+
+
+def test_a_strict_reverse_path_filter_where_no_route_leads_back(net, gateway):
+    net.gateway.ip("link add odd0 type veth peer name odd1", "link set odd0 up",
+                   "link set odd1 up")
+    net.gateway.sysctl(ipv4__conf__odd0__rp_filter=1)
+    try:
+        gateway.configure(serve(5000), lan=["odd0"])
+        cured(gateway, "rp-filter")
+    finally:
+        net.gateway.ip("link del odd0")
+
+
+def test_a_wan_with_a_smaller_mtu_than_the_lan(net, gateway, ruleset):
+    gateway.configure(serve(5000))
+    net.gateway.ip("link set wan0 mtu 1400")
+    try:
+        nft(gateway, "add table inet probe")
+        cured(gateway, "mtu", "warning")
+    finally:
+        net.gateway.ip("link set wan0 mtu 1500")
+
+
+# ---- what keeps connections from being taken ----
+
+def drop_unless_established(gateway):
+    nft(gateway, "add table inet filter",
+        "add chain inet filter input { type filter hook input priority 0; policy drop; }",
+        "add rule inet filter input meta l4proto ipv6-icmp accept",
+        "add rule inet filter input ct state established,related accept")
+
+
+def reject_in_a_chain_of_its_own(gateway):
+    nft(gateway, "add table inet filter", "add chain inet filter lan",
+        "add rule inet filter lan tcp dport 22 accept",
+        "add rule inet filter lan tcp dport 1-65535 reject",
+        "add chain inet filter input { type filter hook input priority 0; }",
+        'add rule inet filter input iifname "lan*" jump lan')
+
+
+def restore_marks(gateway):
+    nft(gateway, "add table inet mangle",
+        "add chain inet mangle pre { type filter hook prerouting priority -150; }",
+        "add rule inet mangle pre meta mark set ct mark")
+
+
+def redirect_ports(gateway):
+    nft(gateway, "add table inet squid",
+        "add chain inet squid pre { type nat hook prerouting priority -100; }",
+        "add rule inet squid pre iifname lan0 tcp dport 5000 redirect to :3129")
+
+
+@pytest.mark.parametrize("provoke, name", [
+    (drop_unless_established, "firewall-drops"),
+    (reject_in_a_chain_of_its_own, "firewall-drops"),
+    (restore_marks, "mark-overwritten"),
+    (redirect_ports, "firewall-redirects"),
+], ids=lambda value: getattr(value, "__name__", ""))
+def test_a_firewall_in_the_way(net, gateway, family, ruleset, provoke, name):
+    """It does keep connections from being taken, until the cure is typed."""
+    gateway.start(serve(5000))
+    assert taken(net, gateway, family)
+    provoke(gateway)
+    assert not taken(net, gateway, family), "the provocation does not provoke"
+    cured(gateway, name)
+    wait_for(lambda: taken(net, gateway, family), "connections are taken again")
+
+
+def taken(net, gateway, family):
+    """Whether a connection is taken, and carries bytes."""
+    with net.remote.listen(family, family.remote, 5000) as listener:
+        listener.settimeout(0.1)
+        try:
+            near = net.client.connect(family, family.remote, 5000, timeout=1)
+            far, _ = listener.accept()
+        except OSError:
+            return False
+    far.settimeout(20)
+    net.remote.sockets.append(far)
+    near.settimeout(1)
+    try:
+        echo(near, far)
+        return gateway.took(far, family)
+    except OSError:
+        return False
+    finally:
+        near.close()
+        far.close()
+
+
+def test_a_policy_rule_before_ours(net, gateway, family):
+    gateway.start(serve(5000))
+    net.gateway.ip("rule add pref 10 from all iif lan0 lookup main", family=family)
+    try:
+        assert not taken(net, gateway, family), "the provocation does not provoke"
+        cured(gateway, "rule-before-ours")
+        assert taken(net, gateway, family)
+    finally:
+        for pref in 10, 1000:
+            net.gateway.run("ip", family.option, "rule", "del", "pref", pref, check=False)
+
+
+def test_policy_routing_that_somebody_has_removed(net, gateway, family):
+    gateway.start(serve(5000))
+    net.gateway.ip("rule del pref 75", family=family)
+    assert not taken(net, gateway, family), "the provocation does not provoke"
+    cured(gateway, "routing-incomplete")
+    assert taken(net, gateway, family)
+
+
+def test_a_policy_rule_with_our_bits_of_the_mark(net, gateway):
+    gateway.configure(serve(5000))
+    net.gateway.ip("rule add pref 2000 fwmark 0x10000000/0xf0000000 lookup main", family=IPV4)
+    try:
+        _, findings = doctor(gateway)
+        assert findings["mark-in-use"][0]["severity"] == "warning"
+    finally:
+        net.gateway.ip("rule del pref 2000", family=IPV4)
+    assert "mark-in-use" not in doctor(gateway)[1]
+
+
+def test_a_rule_that_gives_our_mark(gateway, ruleset):
+    gateway.configure(serve(5000))
+    nft(gateway, "add table inet vpn",
+        "add chain inet vpn out { type route hook output priority -150; }",
+        "add rule inet vpn out udp dport 53 meta mark set 0x50000001")
+    cured(gateway, "mark-taken")
+
+
+def test_masquerading_of_wan_legs_with_their_clients_address(net, gateway, ruleset):
+    gateway.start(serve(5000, source="client"), wan=["wan0"])
+    nft(gateway, "add table ip nat",
+        "add chain ip nat post { type nat hook postrouting priority 100; }",
+        "add rule ip nat post oifname wan0 masquerade")
+
+    assert not taken(net, gateway, IPV4), "the provocation does not provoke"
+    cured(gateway, "nat-hides-client")
+    near, far = net.connection(IPV4, 5000)
+    echo(near, far)
+    assert far.getpeername()[0] == IPV4.client
+
+
+def test_a_firewall_that_lets_everything_of_ours_through_is_no_finding(gateway, ruleset):
+    gateway.configure(serve(5000, 443))
+    nft(gateway, "add table inet filter", "add set inet filter bad { type ipv4_addr; }",
+        "add chain inet filter input { type filter hook input priority 0; policy drop; }",
+        "add rule inet filter input ip saddr @bad drop",
+        "add rule inet filter input udp dport 53 drop",
+        'add rule inet filter input iifname { "lo", "lan0" } tcp dport { 443, 5000-5010 } accept',
+        "add rule inet filter input ct state established accept")
+    status, findings = doctor(gateway)
+    assert (status, ids(findings)) == (0, {"not-running"})
+
+
+# ---- the configuration and this host ----
+
+def test_a_remote_that_is_this_host(net, gateway):
+    gateway.configure(serve(5000, address=IPV4.lan))
+    status, findings = doctor(gateway)
+    assert status == 1 and IPV4.lan in findings["own-address"][0]["what"]
+
+
+def test_a_remote_without_a_route(net, gateway):
+    net.gateway.ip(f"route add unreachable {IPV4.noroute}")
+    try:
+        gateway.configure(serve(5000, address=IPV4.noroute))
+        status, findings = doctor(gateway)
+        assert status == 1 and IPV4.noroute in findings["no-route"][0]["what"]
+    finally:
+        net.gateway.ip(f"route del unreachable {IPV4.noroute}")
+
+
+def test_a_registrar_whose_port_is_taken(net, gateway):
+    gateway.configure('registrar { listen = "0.0.0.0:7471" }', serve(5000))
+    program = ("import socket, time; s = socket.create_server(('0.0.0.0', 7471)); "
+               "print('ready', flush=True); time.sleep(600)")
+    squatter = net.gateway.spawn("/usr/bin/python3", "-c", program, stdout=subprocess.PIPE)
+    assert squatter.popen.stdout.readline() == b"ready\n", squatter.output()
+    found = cured_after(gateway, "port-taken", lambda: not squatter.running())
+    assert str(squatter.pid) in found[0]["what"]
+
+
+def cured_after(gateway, name, done):
+    """As cured(), for what takes a moment to be gone."""
+    _, findings = doctor(gateway)
+    assert name in findings
+    type_cures(gateway, findings, only=name)
+    wait_for(done, "the cure has taken effect")
+    assert name not in doctor(gateway)[1]
+    return findings[name]
+
+
+def test_a_relay_that_hangs(net, gateway):
+    gateway.start(serve(5000))
+    pid = gateway.relays()[0]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        found = wait_for(lambda: doctor(gateway)[1].get("relay-hung"), "it is found")
+        assert str(pid) in found[0]["what"]
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    wait_for(lambda: "relay-hung" not in doctor(gateway)[1], "it goes on")
+
+
+def test_a_gateway_that_drains(net, gateway):
+    gateway.start(serve(5000))
+    gateway.sluice("drain")
+    cured(gateway, "draining", "warning")
+
+
+# ---- limits ----
+
+def test_too_few_descriptors(gateway):
+    gateway.configure(serve(5000))
+    limited = ["prlimit", "--nofile=1024:1024"]
+    assert "few-descriptors" in doctor(gateway, wrapper=limited)[1]
+
+
+def test_the_descriptors_of_the_running_daemon_are_those_that_count(net, gateway):
+    gateway.start(serve(5000))
+    run("prlimit", "--pid", gateway.process.pid, "--nofile=1024:1024")
+    findings = doctor(gateway)[1]["few-descriptors"]
+    assert str(gateway.process.pid) in findings[0]["cure"][0]
+
+
+def test_too_few_local_ports(net, gateway):
+    gateway.configure(serve(5000))
+    path = "/proc/sys/net/ipv4/ip_local_port_range"
+    before = net.gateway.run("cat", path).stdout.split()
+    net.gateway.sysctl(ipv4__ip_local_port_range="40000 40999")
+    try:
+        cured(gateway, "few-ports", "warning")
+    finally:
+        net.gateway.sysctl(ipv4__ip_local_port_range=" ".join(before))
+
+
+def test_the_clock_is_as_the_kernel_says(gateway):
+    gateway.configure(serve(5000))
+    timex = (ctypes.c_char * 512)()
+    unsynchronised = ctypes.CDLL(None).adjtimex(timex) == 5  # TIME_ERROR
+    assert ("clock" in doctor(gateway)[1]) == unsynchronised
+
+
+def test_a_place_for_pins_that_is_no_bpffs(net, gateway, tmp_path):
+    """In a mount namespace of its own the cure is typed and looked at again."""
+    gateway.configure(serve(5000))
+    script = (f"mount -t tmpfs none {BPFFS} && {SLUICE} --run-dir {gateway.run_dir} doctor "
+              f"-c {gateway.config} -j > {tmp_path}/before; "
+              f"jq -r '.groups[].findings[] | select(.id == \"no-bpffs\") | .cure[]' "
+              f"{tmp_path}/before | sh -e && {SLUICE} --run-dir {gateway.run_dir} doctor "
+              f"-c {gateway.config} -j > {tmp_path}/after")
+    gateway.namespace.run("unshare", "--mount", "sh", "-c", script)
+    assert "no-bpffs" in (tmp_path / "before").read_text()
+    assert "no-bpffs" not in (tmp_path / "after").read_text()
+
+
+@pytest.mark.parametrize("running", [True, False], ids=["running", "not-running"])
+def test_the_outcome_of_the_engines_self_test_is_told(net, gateway, running, monkeypatch):
+    gateway.configure(serve(5000))
+    assert "no-kernel-engine" not in doctor(gateway)[1]
+    monkeypatch.setenv("SLUICE_SELF_TEST", "fail")
+    if running:
+        gateway.start(serve(5000))
+        monkeypatch.delenv("SLUICE_SELF_TEST")
+    finding = doctor(gateway)[1]["no-kernel-engine"][0]
+    assert finding["severity"] == "warning"
+    if running:
+        assert gateway.show("status")["kernel_engine"]["why"] in finding["what"]
+
+
+# ---- leftovers ----
+
+def test_what_a_killed_gateway_left_is_found_and_removed(net, gateway):
+    gateway.start(serve(5000))
+    gateway.kill()
+    _, findings = doctor(gateway)
+    assert {"leftover-routing", "leftover-pins", "leftover-socket"} <= set(findings)
+    assert os.listdir(gateway.pin_dir)
+    type_cures(gateway, {"leftover-routing": findings["leftover-routing"]})
+    status, findings = doctor(gateway)
+    assert (status, ids(findings)) == (0, {"not-running"})
+    assert not os.path.exists(gateway.pin_dir)
+    for family in FAMILIES:
+        rules = net.gateway.run("ip", family.option, "rule").stdout
+        assert "fwmark" not in rules
+
+
+def test_fix_leaves_a_running_gateway_alone(net, gateway, family):
+    gateway.start(serve(5000))
+    near, far = net.connection(family, 5000)
+    status, findings = doctor(gateway, "--fix")
+    assert (status, ids(findings)) == (0, {"not-fixed"})
+    echo(near, far)
+    assert taken(net, gateway, family)
+
+
+def test_a_filter_of_clsact_that_was_left(net, gateway):
+    """As a gateway on a kernel without tcx leaves it when it is killed."""
+    gateway.configure(serve(5000))
+    net.gateway.run("tc", "qdisc", "add", "dev", "lan0", "clsact")
+    try:
+        net.gateway.run("tc", "filter", "add", "dev", "lan0", "ingress", "prio", 0x5137,
+                        "handle", "0x5137", "bpf", "direct-action", "object-file",
+                        os.path.join(BUILD, "bpf", "intercept.bpf.o"), "section", "tc")
+    except AssertionError as error:
+        net.gateway.run("tc", "qdisc", "del", "dev", "lan0", "clsact")
+        raise Unsupported(f"no tc that loads our program: {error}") from error
+    try:
+        cured(gateway, "leftover-filter", "warning")
+        assert "5137" not in net.gateway.run("tc", "filter", "show", "dev", "lan0",
+                                             "ingress").stdout
+    finally:
+        net.gateway.run("tc", "qdisc", "del", "dev", "lan0", "clsact")
+
+
+def test_a_linkrate_that_was_left(gateway):
+    """As a daemon on a kernel before 6.4 leaves it when it is killed."""
+    gateway.configure(serve(5000))
+    done = run("bpftool", "struct_ops", "register",
+               os.path.join(BUILD, "bpf", "linkrate.bpf.o"), check=False)
+    if done.returncode:
+        pytest.skip("linkrate is another daemon's, or cannot be registered the old way")
+    try:
+        cured(gateway, "leftover-linkrate", "warning")
+    finally:
+        run("bpftool", "struct_ops", "unregister", "name", "linkrate", check=False)
