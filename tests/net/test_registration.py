@@ -205,7 +205,7 @@ def test_what_the_policy_does_not_allow_is_refused_by_rule(net, gateway, family)
     """The agent is told the rule; its other services are kept."""
     gateway.start(registrar(), policy(gateway, ports=["5000-5001"]))
     agent = Agent(gateway, family).start(
-        service(5000), service(5001, parallel=4), service(6000),
+        service(5000), service(5001, flow_control="nonesuch"), service(6000),
         addresses=[family.remote, family.silent])
     agent.says(f"refuses {family.at(family.remote, 6000)}: port: ")
     agent.says(f"refuses {family.at(family.silent, 5000)}: address: ")

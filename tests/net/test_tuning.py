@@ -135,7 +135,7 @@ def test_only_our_sockets_are_tuned(net, gateway, family):
 
 
 @pytest.mark.parametrize("wrong, why", [
-    ({"parallel": 2}, "parallel"),
+    ({"parallel": 2, "source": "client"}, "parallel with source = client"),
     ({"flow_control": "linkrate"}, "linkrate without rate"),
     ({"skip_slow_start": True, "rate": "1mbit"}, "skip-slow-start without rtt"),
 ])

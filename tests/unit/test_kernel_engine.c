@@ -23,7 +23,10 @@ static void nothing(struct relay_flow *unused)
 	(void)unused;
 }
 
-static const struct relay_front front = { nothing, nothing, nothing, nothing };
+static const struct relay_front front = { .progress = nothing,
+					  .check = nothing,
+					  .ended = nothing,
+					  .free = nothing };
 
 /* Both ends of a connection over loopback. */
 static void connect_pair(int *here, int *there)

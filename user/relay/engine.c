@@ -236,7 +236,8 @@ void engine_join(struct relay_flow *flow)
 	/* What arrived before is announced by edges that are gone: try all. */
 	flow->client.readable = flow->client.writable = true;
 	flow->remote.readable = flow->remote.writable = true;
-	if (flow->engine == ENGINE_KERNEL)
-		kernel_engine_take(flow);
+	/* What it cannot take now it may take in a quiet moment. */
+	if (flow->engine == ENGINE_KERNEL && !kernel_engine_take(flow))
+		flow->engine = ENGINE_AUTO;
 	engine_run(flow);
 }

@@ -108,6 +108,19 @@ static void watch_leg(struct leg *leg)
 	relay_rewatch(leg->flow->relay, leg->fd, events, &leg->watch);
 }
 
+/*
+ * True when bytes wait behind some that the front has read, maybe in one segment
+ * with them: the kernel would hand the program all of that, and those would be sent
+ * once more. Nothing is wrong with whole segments that come in meanwhile.
+ */
+static bool has_remainder(const struct direction *direction)
+{
+	int waiting = 0;
+
+	return direction->read_before &&
+	       (ioctl(direction->from->fd, SIOCINQ, &waiting) < 0 || waiting > 0);
+}
+
 bool kernel_engine_take(struct relay_flow *flow)
 {
 	struct relay *relay = flow->relay;
@@ -115,6 +128,8 @@ bool kernel_engine_take(struct relay_flow *flow)
 	/* The kernel takes no MPTCP socket. */
 	if (!relay->kernel || flow->client.mptcp || flow->remote.mptcp || flow->up.in_pipe ||
 	    flow->down.in_pipe || flow->up.finished || flow->down.finished)
+		return false;
+	if (has_remainder(&flow->up) || has_remainder(&flow->down))
 		return false;
 	if (!flow->budget)
 		flow->budget = KERNEL_BUDGET_DEFAULT;
