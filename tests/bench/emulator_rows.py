@@ -56,7 +56,7 @@ class Emulator:
     def _round_trip(self, rtt):
         """Datagrams there and back: milliseconds."""
         site, times = self.entrant.site, []
-        with site.long_way("--delay", f"{rtt / 2:g}ms"), \
+        with site.long_way(delay=f"{rtt / 2:g}ms"), \
                 contextlib.closing(site.gateway.socket(socket.AF_INET, socket.SOCK_DGRAM)) as near, \
                 contextlib.closing(site.remote.socket(socket.AF_INET, socket.SOCK_DGRAM)) as far:
             far.bind((sites.FAR.remote, 7))
@@ -70,16 +70,16 @@ class Emulator:
                 times.append((time.monotonic() - start) * 1e3)
         return {"median_ms": statistics.median(times), "most_ms": max(times)}
 
-    def _stream(self, seconds, *options):
+    def _stream(self, seconds, **options):
         """Gbit/s of payload that BBR gets through, and the link's counters."""
-        with self.entrant.site.long_way(*options) as link:
+        with self.entrant.site.long_way(**options) as link:
             found = traffic.load(self.entrant.site.client, "transfer", sites.FAR.remote, down=1,
                                  seconds=f"{seconds}s", limit=f"{seconds + 20}s")
         return found, link
 
     def _rate(self, rate, seconds):
         """The link kept full: of its capacity in payload, without the first second."""
-        found, link = self._stream(seconds + 1, "--rate", f"{rate}mbit", "--delay", "5ms")
+        found, link = self._stream(seconds + 1, rate=f"{rate}mbit", delay="5ms")
         received = found["series"]["bytes"][20:20 * (seconds + 1)]
         share = sum(received) * 8 / (len(received) * 0.05) / (rate * 1e6)
         return {"share": share * wan.PACKET / wan.PAYLOAD, "late_max_ms": late(link),
@@ -87,8 +87,8 @@ class Emulator:
 
     def _loss(self, loss, seconds):
         """How far the number of losses is from the expected, in standard deviations."""
-        _, link = self._stream(seconds, "--rate", "500mbit", "--delay", "5ms", "--loss",
-                               f"{loss:g}%", "--seed", os.getpid())
+        _, link = self._stream(seconds, rate="500mbit", delay="5ms", loss=f"{loss:g}%",
+                               seed=os.getpid())
         sent = sum(link[way]["segments_in"] - link[way]["queue_drops"]
                    for way in ("a_to_b", "b_to_a"))
         lost = sum(link[way]["losses"] for way in ("a_to_b", "b_to_a"))

@@ -13,8 +13,9 @@ congestion control themselves have CUBIC, as everywhere, by their routes.
 """
 import contextlib
 import json
-import os
+import signal
 
+import netem
 import rig
 import wan
 
@@ -26,6 +27,8 @@ BUFFER_MAX = 64 << 20
 
 class Site:
     """Three namespaces and what runs in them; looks like a rig.Network to gateway and agent."""
+
+    emulator = "wanem"  # or netem, for all sites
 
     def __init__(self, tag, directory):
         self.directory = directory
@@ -47,7 +50,10 @@ class Site:
     def _add(self, name):
         namespace = rig.Namespace(name, self.directory)
         self.namespaces.append(namespace)
-        namespace.sysctl(ipv4__tcp_no_metrics_save=1, ipv4__tcp_tw_reuse=1,
+        # without IPv6 the kernel sends nothing of its own, so that a seed of the emulator
+        # loses the same segments of everybody's transfer
+        namespace.sysctl(ipv6__conf__all__disable_ipv6=1, ipv6__conf__default__disable_ipv6=1,
+                         ipv4__tcp_no_metrics_save=1, ipv4__tcp_tw_reuse=1,
                          ipv4__ip_local_port_range="1024 65535",
                          ipv4__tcp_rmem=f"4096 131072 {BUFFER_MAX}",
                          ipv4__tcp_wmem=f"4096 16384 {BUFFER_MAX}")
@@ -59,16 +65,29 @@ class Site:
         return FAMILY.router
 
     @contextlib.contextmanager
-    def long_way(self, *options):
-        """The emulated link stands in the block. Yields a dictionary, which has wanem's
-        counters and its exit status afterwards."""
-        counters = {}
-        with wan.emulation(self.gateway, self.remote, self.directory, *options) as process:
+    def long_way(self, **options):
+        """The emulated link stands in the block; rate, delay, loss and seed as wanem takes
+        them. Yields a dictionary, which has the link's counters and wanem's exit status
+        (3: it lost what it should have carried) afterwards."""
+        emulate = self._by_netem if self.emulator == "netem" else self._by_wanem
+        with emulate(**options) as counters:
             self.remote.ip(f"route add {FAMILY.net(FAMILY.client)} via {FAR.near}")
             self.gateway.ip(f"route replace {FAMILY.net(FAR.remote)} dev far {CONGCTL}")
+            yield counters
+
+    def _by_netem(self, **options):
+        addresses = [f"{address}/{FAMILY.bits}" for address in (FAR.near, FAR.remote)]
+        return netem.link(self.gateway, self.remote, addresses, **options)
+
+    @contextlib.contextmanager
+    def _by_wanem(self, **options):
+        counters = {}
+        words = [word for name, value in options.items() for word in (f"--{name}", value)]
+        with wan.emulation(self.gateway, self.remote, self.directory, *words,
+                           families=[FAMILY]) as process:
             before = len(process.output())
             yield counters
-            process.kill(15)
+            process.kill(signal.SIGTERM)
             status = process.wait()
             last = process.output()[before:].strip().splitlines()
             counters.update(json.loads(last[-1]) if last else {}, status=status)

@@ -132,9 +132,8 @@ def transfer(entrant, scenario):
 def measure(entrant, scenario, number):
     """A link of its own, the transfer, and whether the link did what it should."""
     seed = number * 1000 + 1
-    with entrant.site.long_way("--rate", f"{scenario.rate}mbit", "--delay",
-                               f"{scenario.rtt / 2:g}ms", "--loss", f"{scenario.loss:g}%",
-                               "--seed", seed) as link:
+    with entrant.site.long_way(rate=f"{scenario.rate}mbit", delay=f"{scenario.rtt / 2:g}ms",
+                               loss=f"{scenario.loss:g}%", seed=seed) as link:
         figures, series = transfer(entrant, scenario)
     return {**figures, "lost": link["a_to_b"]["losses"] + link["b_to_a"]["losses"],
             "late_max": max(link[way]["late_max_us"] for way in ("a_to_b", "b_to_a")) / 1e6,

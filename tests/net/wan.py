@@ -31,9 +31,9 @@ FAR = {"IPv4": Far("10.8.0.1", "10.8.0.2"), "IPv6": Far("fd00:8::1", "fd00:8::2"
 
 
 @contextlib.contextmanager
-def emulation(near, far, directory, *options):
+def emulation(near, far, directory, *options, families=rig.FAMILIES):
     """wanem runs between two namespaces in the block, a device `far` in each; options are its."""
-    addresses = [part for family in rig.FAMILIES for part in
+    addresses = [part for family in families for part in
                  ("--address-a", f"{FAR[family.name].near}/{family.bits}",
                   "--address-b", f"{FAR[family.name].remote}/{family.bits}")]
     ready, ready_end = os.pipe()
