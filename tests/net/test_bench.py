@@ -261,6 +261,28 @@ def test_the_usual_selection_has_every_value_of_every_axis():
     assert {one.name for one in wan_rows.selection("full")} >= {one.name for one in usual}
 
 
+def test_the_documents_take_a_run_and_then_another(tmp_path):
+    if not shutil.which("gnuplot"):
+        pytest.skip("no gnuplot")
+    page = tmp_path / "benchmarks.md"
+    shutil.copyfile(os.path.join(BENCH, "../../docs/benchmarks.md"), page)
+    begin, end = "<!-- figures", "<!-- end of figures -->"
+    around = [page.read_text().split(begin)[0], page.read_text().split(end)[1]]
+    for rate in 20, 10:
+        a_run(rate=rate).save(str(tmp_path / "run.json"))
+        rig.run(os.path.join(BENCH, "document"), tmp_path / "run.json", tmp_path)
+        text = page.read_text()
+        assert [text.split(begin)[0], text.split(end)[1]] == around
+        assert f"{rate / 30:.2f} | " in text
+        assert "![wan-20mb](benchmarks/wan-20mb.svg)" in text
+        assert {"wan-20mb.svg", "wan-20mb.png", "results.json"} <= set(
+            os.listdir(tmp_path / "benchmarks"))
+    assert f"{20 / 30:.2f} | " not in text
+    page.write_text("no marks")
+    done = rig.run(os.path.join(BENCH, "document"), tmp_path / "run.json", tmp_path, check=False)
+    assert done.returncode == 1 and "have to be there" in done.stderr
+
+
 # ---- a real run ----
 
 def test_a_small_run_writes_figures_report_and_plots(tmp_path):
