@@ -17,7 +17,7 @@ class Run:
         self.scenarios = {}  # id: what it is
         self.rows = []
         self.absent = {}  # contender: why it does not take part
-        self.series = {}  # scenario: {contender: bytes in each 50 ms of the first round}
+        self.series = {}  # scenario: {contender: bytes in each 50 ms, of the round with the median time}
 
     def add(self, scenario, contender, number, **figures):
         rounded = {name: float(f"{value:.6g}") if isinstance(value, float) else value

@@ -15,7 +15,6 @@ import contextlib
 import json
 import signal
 
-import netem
 import rig
 import wan
 
@@ -23,6 +22,23 @@ FAMILY = rig.IPV4
 FAR = wan.FAR[FAMILY.name]
 CONGCTL = "congctl cubic"
 BUFFER_MAX = 64 << 20
+
+
+class Link:
+    """What became of an emulated link."""
+
+    def __init__(self):
+        self.ways = []  # wanem's counters, there and back
+        self.unfaithful = False  # it lost what it should have carried
+
+    def sum(self, counter):
+        """Of both directions; None when nobody counted."""
+        return sum(way[counter] for way in self.ways) if self.ways else None
+
+    @property
+    def late_max(self):
+        """Seconds that a packet was late at most."""
+        return max(way["late_max_us"] for way in self.ways) / 1e6 if self.ways else None
 
 
 class Site:
@@ -41,6 +57,8 @@ class Site:
                 (self.client, "eth0", FAMILY.client), (self.gateway, "lan0", FAMILY.lan),
                 (self.gateway, "wan0", FAMILY.wan), (self.remote, "eth0", FAMILY.router)):
             namespace.ip(f"address add dev {device} {FAMILY.with_bits(address)}")
+        # the remote has its far address while the link is not there, too: an agent listens at it
+        self.remote.ip(f"address add {FAR.remote}/32 dev lo")
         self.client.ip(f"route add default via {FAMILY.lan}")
         self.remote.ip(f"route add default via {FAMILY.wan}")
         self.gateway.ip(f"route replace {FAMILY.net(FAMILY.client)} dev lan0 {CONGCTL}",
@@ -65,32 +83,35 @@ class Site:
         return FAMILY.router
 
     @contextlib.contextmanager
-    def long_way(self, **options):
-        """The emulated link stands in the block; rate, delay, loss and seed as wanem takes
-        them. Yields a dictionary, which has the link's counters and wanem's exit status
-        (3: it lost what it should have carried) afterwards."""
+    def long_way(self, rate=None, rtt=0, loss=0, seed=1):
+        """The emulated link stands in the block: bit/s (None: no limit), seconds, part of the
+        segments lost each way. Yields a Link, which has wanem's counters afterwards."""
         emulate = self._by_netem if self.emulator == "netem" else self._by_wanem
-        with emulate(**options) as counters:
+        with emulate(rate, rtt, loss, seed) as link:
             self.remote.ip(f"route add {FAMILY.net(FAMILY.client)} via {FAR.near}")
             self.gateway.ip(f"route replace {FAMILY.net(FAR.remote)} dev far {CONGCTL}")
-            yield counters
-
-    def _by_netem(self, **options):
-        addresses = [f"{address}/{FAMILY.bits}" for address in (FAR.near, FAR.remote)]
-        return netem.link(self.gateway, self.remote, addresses, **options)
+            yield link
 
     @contextlib.contextmanager
-    def _by_wanem(self, **options):
-        counters = {}
-        words = [word for name, value in options.items() for word in (f"--{name}", value)]
-        with wan.emulation(self.gateway, self.remote, self.directory, *words,
+    def _by_netem(self, rate, rtt, loss, _seed):
+        """Its losses are its own, and it does not count them apart from a full queue's."""
+        senders = (self.client, "eth0"), (self.gateway, "far")
+        with wan.netem(self.gateway, self.remote, senders, rate, rtt, loss, families=[FAMILY]):
+            yield Link()
+
+    @contextlib.contextmanager
+    def _by_wanem(self, rate, rtt, loss, seed):
+        link = Link()
+        limit = ("--rate", rate) if rate else ()
+        with wan.emulation(self.gateway, self.remote, self.directory, *limit, "--delay",
+                           f"{rtt * 500:g}ms", "--loss", f"{loss:g}", "--seed", seed,
                            families=[FAMILY]) as process:
             before = len(process.output())
-            yield counters
+            yield link
             process.kill(signal.SIGTERM)
-            status = process.wait()
+            link.unfaithful = process.wait() == 3
             last = process.output()[before:].strip().splitlines()
-            counters.update(json.loads(last[-1]) if last else {}, status=status)
+            link.ways = [json.loads(last[-1])[way] for way in ("a_to_b", "b_to_a")] if last else []
 
     def close(self):
         for namespace in self.namespaces:

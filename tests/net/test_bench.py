@@ -21,7 +21,6 @@ sys.path.append(BENCH)
 import comparison  # noqa: E402
 import contenders  # noqa: E402
 import findings  # noqa: E402
-import netem  # noqa: E402
 import report  # noqa: E402
 import results  # noqa: E402
 import sites  # noqa: E402
@@ -72,7 +71,7 @@ def test_a_stream_ends_in_time_with_what_arrived(entrant):
 
 
 def test_a_transfer_that_takes_too_long_is_stopped(entrant):
-    with entrant.site.long_way(rate="1mbit"):
+    with entrant.site.long_way(rate=1e6):
         found = traffic.load(entrant.site.client, "transfer", sites.FAR.remote, down=10_000_000,
                              limit="500ms")
     assert found["stopped"] and found["seconds"] == pytest.approx(0.5, abs=0.001)
@@ -152,22 +151,14 @@ def test_what_the_tree_cannot_do_is_not_available(tmp_path):
     assert contenders.why_not(contenders.Contender("plain"), str(tmp_path)) is None
 
 
-def test_netem_is_told_the_same_link():
-    assert netem.discipline("100mbit", "50ms", "0.1%") == [
-        "netem", "delay", "50ms", "loss", "random", "0.1%", "rate", "100mbit", "limit", "1250"]
-    assert netem.discipline() == ["netem", "delay", "0ms"]
-
-
-def test_netem_carries_the_link_where_the_kernel_has_it(entrant):
-    why = netem.missing(entrant.site.client)
-    if why:
-        pytest.skip(why)
-    addresses = [f"{address}/24" for address in (sites.FAR.near, sites.FAR.remote)]
-    with netem.link(entrant.site.gateway, entrant.site.remote, addresses, "100mbit", "10ms"):
-        entrant.site.remote.ip(
-            f"route add {sites.FAMILY.net(sites.FAMILY.client)} via {sites.FAR.near}")
+@pytest.mark.parametrize("emulator", ["wanem", "netem"])
+def test_the_long_way_has_its_round_trip(entrant, monkeypatch, emulator):
+    monkeypatch.setattr(sites.Site, "emulator", emulator)
+    with entrant.site.long_way(100e6, 0.02) as link:
         found = traffic.load(entrant.site.client, "transfer", sites.FAR.remote, down=1_000_000)
     assert found["down"] == 1_000_000 and found["flows"][0]["connect"] >= 0.02
+    assert not link.unfaithful
+    assert link.sum("losses") == (0 if emulator == "wanem" else None)
 
 
 # ---- what a run says of itself ----
