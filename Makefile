@@ -124,7 +124,8 @@ BPF_CFLAGS := -target bpf -mcpu=v3 -g -O2 -std=gnu17 $(WARNINGS) -Wno-unused-par
 
 # --- What people call --------------------------------------------------------
 
-.PHONY: all tests test vmtest fuzz demo bench bench-quick packages install format check-format clean help
+.PHONY: all tests test vmtest fuzz demo bench bench-quick bench-docs bench-compare packages install \
+	format check-format clean help
 
 all: $(PROGRAMS) $(SKELETONS) $(BUILD)/libsluice.a $(BUILD)/libgateway.a
 
@@ -176,6 +177,17 @@ bench bench-quick:
 	@$(MAKE) --no-print-directory $(jobs) all $(TOOLS)
 	@SLUICE_BUILD=$(BUILD) tests/bench/run $(if $(filter bench-quick,$@),--quick,$(if $(filter 1,$(FULL)),--full))
 
+# A saved run that bench-docs puts into the documents instead of a new one.
+RUN ?=
+# The run that bench-compare compares with.
+BASE ?= docs/benchmarks/results.json
+
+bench-docs: $(if $(RUN),,bench)
+	@tests/bench/document $(or $(RUN),$(BUILD)/bench/results.json)
+
+bench-compare:
+	@tests/bench/compare $(BASE) $(BUILD)/bench/results.json
+
 packages:
 	@tests/install-packages
 
@@ -205,6 +217,8 @@ help:
 	@echo 'sudo make bench      benchmarks beside others, up to an hour, into $(BUILD)/bench;'
 	@echo '                     FULL=1: the product of all axes, a day or more'
 	@echo 'sudo make bench-quick the rows that matter most, under three minutes'
+	@echo 'sudo make bench-docs  put a new run (RUN=results.json: that one) into docs/benchmarks.md'
+	@echo 'make bench-compare   the run in $(BUILD)/bench beside BASE=$(BASE)'
 	@echo 'sudo make packages   install the packages of tests/packages.txt'
 	@echo 'make tests           build the test programs and tools as well'
 	@echo 'make install         install; DESTDIR= PREFIX=$(PREFIX)'

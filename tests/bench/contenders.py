@@ -5,6 +5,7 @@ site. What this tree or this machine cannot run says so, and is left out.
 """
 import contextlib
 import os
+import resource
 import shutil
 from dataclasses import dataclass, field
 
@@ -14,11 +15,15 @@ import rig
 from sites import FAMILY, FAR
 
 PORT = 5000
+TRUNK = 5001  # where the agent ends connections itself
 PROXY_PORT = 9000  # what TPROXY hands connections to
 MARK, TABLE = 1, 100
+HAPROXY_PIPES = 64  # two a flow that is spliced both ways
 HAPROXY_CONFIG = """\
 global
     nbthread {threads}
+    maxpipes {pipes}
+    maxconn {connections}
 defaults
     mode tcp
     option splice-auto
@@ -69,7 +74,8 @@ WAN = [
     Contender("sluice, linkrate + skip",
               params={"flow_control": "linkrate", "skip_slow_start": True}, knows_link=True,
               agent=True),
-    Contender("sluice, parallel = 4", params={"parallel": 4}, agent=True),
+    Contender("sluice, parallel = 4", agent=True,
+              params={"parallel": 4, "flow_control": "cubic", "trunk": TRUNK}),
 ]
 
 GATEWAY = [
@@ -141,7 +147,11 @@ class Entrant:
     def _start_haproxy(self):
         path = os.path.join(self.site.directory, f"haproxy-{self.site.gateway.name}.cfg")
         with open(path, "w") as out:
-            out.write(HAPROXY_CONFIG.format(threads=os.cpu_count(), port=PROXY_PORT))
+            _, files = resource.getrlimit(resource.RLIMIT_NOFILE)
+            # by itself it keeps a quarter of its files for pipes
+            out.write(HAPROXY_CONFIG.format(threads=os.cpu_count(), port=PROXY_PORT,
+                                            pipes=HAPROXY_PIPES,
+                                            connections=(files - 2 * HAPROXY_PIPES - 200) // 2))
         self.started.append(self.site.gateway.spawn("haproxy", "-db", "-f", path))
         rig.wait_for(lambda: self.site.gateway.tcp("state", "listening", "sport",
                                                    f"= :{PROXY_PORT}"), "haproxy listens")
@@ -154,14 +164,15 @@ class Entrant:
 
     def stop(self):
         """Takes the contender out again; the server stays."""
-        with contextlib.ExitStack() as stack:
-            if self.daemon:
-                stack.callback(self.daemon.remove)
-                stack.callback(self.daemon.finish)
-            if self.agent:
-                stack.callback(self.agent.process.end)
-                stack.callback(self.agent.stop)
+        running, one = self.daemon, self.agent
         self.daemon = self.agent = None
+        with contextlib.ExitStack() as stack:
+            if running:
+                stack.callback(running.remove)
+                stack.callback(running.finish)
+            if one:
+                stack.callback(one.process.end)
+                stack.callback(one.stop)
 
     def pids(self):
         """Processes of gateway and remote."""

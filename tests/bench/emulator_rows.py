@@ -56,7 +56,7 @@ class Emulator:
     def _round_trip(self, rtt):
         """Datagrams there and back: milliseconds."""
         site, times = self.entrant.site, []
-        with site.long_way("--delay", f"{rtt / 2:g}ms"), \
+        with site.long_way(rtt=rtt / 1e3), \
                 contextlib.closing(site.gateway.socket(socket.AF_INET, socket.SOCK_DGRAM)) as near, \
                 contextlib.closing(site.remote.socket(socket.AF_INET, socket.SOCK_DGRAM)) as far:
             far.bind((sites.FAR.remote, 7))
@@ -70,28 +70,26 @@ class Emulator:
                 times.append((time.monotonic() - start) * 1e3)
         return {"median_ms": statistics.median(times), "most_ms": max(times)}
 
-    def _stream(self, seconds, *options):
+    def _stream(self, seconds, **options):
         """Gbit/s of payload that BBR gets through, and the link's counters."""
-        with self.entrant.site.long_way(*options) as link:
+        with self.entrant.site.long_way(**options) as link:
             found = traffic.load(self.entrant.site.client, "transfer", sites.FAR.remote, down=1,
                                  seconds=f"{seconds}s", limit=f"{seconds + 20}s")
         return found, link
 
     def _rate(self, rate, seconds):
         """The link kept full: of its capacity in payload, without the first second."""
-        found, link = self._stream(seconds + 1, "--rate", f"{rate}mbit", "--delay", "5ms")
+        found, link = self._stream(seconds + 1, rate=rate * 1e6, rtt=0.01)
         received = found["series"]["bytes"][20:20 * (seconds + 1)]
         share = sum(received) * 8 / (len(received) * 0.05) / (rate * 1e6)
-        return {"share": share * wan.PACKET / wan.PAYLOAD, "late_max_ms": late(link),
-                "unfaithful": link["status"] == 3}
+        return {"share": share * wan.PACKET / wan.PAYLOAD, "late_max_ms": link.late_max * 1e3,
+                "unfaithful": link.unfaithful}
 
     def _loss(self, loss, seconds):
         """How far the number of losses is from the expected, in standard deviations."""
-        _, link = self._stream(seconds, "--rate", "500mbit", "--delay", "5ms", "--loss",
-                               f"{loss:g}%", "--seed", os.getpid())
-        sent = sum(link[way]["segments_in"] - link[way]["queue_drops"]
-                   for way in ("a_to_b", "b_to_a"))
-        lost = sum(link[way]["losses"] for way in ("a_to_b", "b_to_a"))
+        _, link = self._stream(seconds, rate=500e6, rtt=0.01, loss=loss / 100,
+                               seed=os.getpid())
+        sent, lost = link.sum("segments_in") - link.sum("queue_drops"), link.sum("losses")
         part = loss / 100
         return {"segments": sent, "lost": lost,
                 "deviations": (lost - sent * part) / math.sqrt(sent * part * (1 - part))}
@@ -100,11 +98,7 @@ class Emulator:
         """No rate, no delay: what one processor's worth of emulator carries."""
         found, link = self._stream(seconds)
         return {"gbit": found["down"] * 8 / found["seconds"] / 1e9,
-                "unfaithful": link["status"] == 3}
+                "unfaithful": link.unfaithful}
 
     def close(self):
         self.entrant.close()
-
-
-def late(link):
-    return max(link[way]["late_max_us"] for way in ("a_to_b", "b_to_a")) / 1e3

@@ -110,6 +110,8 @@ def why_wan(run, scenario, name, straight):
     if like and like != straight and ratio(run.median(scenario, name, "seconds"),
                                            run.median(scenario, like, "seconds")) <= SLOWER:
         return f"it is the algorithm: {like} takes as long"
+    if "parallel" in name and later < 1.5e-3 * about["rtt"]:
+        return "one round trip more: an agent that ends the trunk asks the application first"
     if overlap(run, scenario, name, straight, "seconds"):
         return "within the spread: their ranges overlap"
     if later < 0.01:

@@ -36,7 +36,8 @@ def bulk(name, **options):
 
 
 def requests(size, connections):
-    return Scenario(f"{size} B requests, {connections} connections", "request",
+    plural = "s" if connections > 1 else ""
+    return Scenario(f"{size} B requests, {connections} connection{plural}", "request",
                     (("up", size), ("down", size), ("connections", connections)), "answers",
                     "requests/s")
 

@@ -98,7 +98,17 @@ def bars(run, directory, name, title, panels, best="less is better"):
     return name
 
 
-def curves(run, directory, name, title, axis, values, unit):
+TICS = {"loss": "{:g} %%", "rtt": "{:g} ms", "rate": "{:g} Mbit/s"}
+
+
+def tic(axis, value):
+    """A value as the axis has it written; gnuplot takes a % for a format."""
+    if axis == "size":
+        return f"{value / 1e3:g} KB" if value < 1e6 else f"{value / 1e6:g} MB"
+    return TICS[axis].format(value)
+
+
+def curves(run, directory, name, title, axis, values):
     """Times over the bound along an axis, one panel a direction, as far as it was measured."""
     panels = []
     for direction in wan_rows.DIRECTIONS:
@@ -114,19 +124,22 @@ def curves(run, directory, name, title, axis, values, unit):
                       for place, scenario in enumerate(scenarios.values())]
             points = "\n".join(f"{x} {y}" for x, y in points if y is not None)
             lines.append((contender, points))
-        tics = ", ".join(f'"{value:g} {unit}" {place}' for place, value in enumerate(scenarios))
+        tics = ", ".join(f'"{tic(axis, value)}" {place}' for place, value in enumerate(scenarios))
         blocks = "".join(f"$line{n} << EOD\n{points}\nEOD\n" for n, (_, points) in enumerate(lines))
         plots = ", ".join(f'$line{n} with linespoints pt {5 + n % 3 * 2} ps 1 lw 2 '
                           f'lc rgb "{COLOURS[who]}" title "{escape(who)}"'
                           for n, (who, _) in enumerate(lines))
-        key = "set key outside right center samplen 2" if direction == "up" else "unset key"
-        panels.append(f'{blocks}set title "{direction}"\nset xtics ({tics})\n{key}\n'
+        left = 0.07 if direction == "down" else 0.43
+        key = ("set key at screen 0.99,0.75 samplen 2\nunset ylabel" if direction == "up"
+               else "unset key")
+        panels.append(f'{blocks}set lmargin at screen {left}\nset rmargin at screen {left + 0.32}\n'
+                      f'set title "{direction}"\nset xtics ({tics})\n{key}\n'
                       f'set xrange [-0.2:{len(scenarios) - 0.8}]\nplot {plots}')
     script = (f"set multiplot title \"{escape(title)}\" font ',14'\nset logscale y\n"
               "set ytics (1, 1.2, 1.5, 2, 3, 5, 10, 20)\nset yrange [0.95:*]\n"
               "set grid ytics lc rgb '#dddddd'\nset ylabel 'times the bound'\n"
-              "set size 0.4,0.92\nset origin 0,0\n" + panels[0] +
-              "\nset size 0.6,0.92\nset origin 0.4,0\n" + panels[1] + "\nunset multiplot")
+              "set size 1,0.92\nset xtics font ',10'\nset origin 0,0\n" + panels[0] +
+              "\nset origin 0,0\n" + panels[1] + "\nunset multiplot")
     draw(directory, name, LINES_HEIGHT, script)
     return name
 
@@ -171,12 +184,12 @@ def of_wan(run, directory):
                [(one.name, "seconds", "seconds", 1, "{:.2f} s") for one in feel])
     for one in base:
         yield series(run, directory, f"wan-series-{one.direction}", one.name)
-    for axis, values, unit, title in (
-            ("loss", wan_rows.LOSSES, "%", "20 MB, 100 Mbit/s, 100 ms: by loss"),
-            ("rtt", wan_rows.RTTS, "ms", "20 MB, 100 Mbit/s, 0.1 % loss: by round trip"),
-            ("rate", wan_rows.RATES, "Mbit/s", "20 MB, 100 ms, 0.1 % loss: by rate"),
-            ("size", wan_rows.SIZES, "B", "100 Mbit/s, 100 ms, 0.1 % loss: by size")):
-        yield curves(run, directory, f"wan-by-{axis}", title, axis, values, unit)
+    for axis, values, title in (
+            ("loss", wan_rows.LOSSES, "20 MB, 100 Mbit/s, 100 ms: by loss"),
+            ("rtt", wan_rows.RTTS, "20 MB, 100 Mbit/s, 0.1 % loss: by round trip"),
+            ("rate", wan_rows.RATES, "20 MB, 100 ms, 0.1 % loss: by rate"),
+            ("size", wan_rows.SIZES, "100 Mbit/s, 100 ms, 0.1 % loss: by size")):
+        yield curves(run, directory, f"wan-by-{axis}", title, axis, values)
 
 
 def of_gateway(run, directory):

@@ -35,9 +35,13 @@ def percent(value):
 
 def about(run):
     said = run.about
-    rounds = max((row["round"] for row in run.rows), default=0) + 1
+    rounds = {}
+    for row in run.rows:
+        group = run.scenarios[row["scenario"]]["group"]
+        rounds[group] = max(rounds.get(group, 0), row["round"] + 1)
+    counts = ", ".join(f"{group} {count}" for group, count in rounds.items())
     elsewhere = [row["figures"]["elsewhere"] for row in run.rows if "elsewhere" in row["figures"]]
-    lines = [f"Run of {said['date']}: selection `{said['selection']}`, up to {rounds} rounds, "
+    lines = [f"Run of {said['date']}: selection `{said['selection']}`, rounds: {counts}; "
              f"{said['minutes']:.0f} minutes. Kernel {said['kernel']}, {said['architecture']}, "
              f"{said['processors']} processors ({said['model']})."]
     if elsewhere:

@@ -17,11 +17,13 @@ class Run:
         self.scenarios = {}  # id: what it is
         self.rows = []
         self.absent = {}  # contender: why it does not take part
-        self.series = {}  # scenario: {contender: bytes in each 50 ms of the first round}
+        self.series = {}  # scenario: {contender: bytes in each 50 ms, of the round with the median time}
 
     def add(self, scenario, contender, number, **figures):
+        rounded = {name: float(f"{value:.6g}") if isinstance(value, float) else value
+                   for name, value in figures.items()}
         self.rows.append({"scenario": scenario, "contender": contender, "round": number,
-                          "figures": figures})
+                          "figures": rounded})
 
     def fail(self, scenario, contender, number, why):
         self.rows.append({"scenario": scenario, "contender": contender, "round": number,
@@ -66,9 +68,12 @@ class Run:
         return [row for row in self.rows if "failed" in row]
 
     def save(self, path):
+        """A row a line, so that two runs can be looked at side by side."""
         with open(path, "w") as out:
-            json.dump(vars(self), out, indent=1)
-            out.write("\n")
+            parts = [f"{json.dumps(name)}: {json.dumps(value)}"
+                     for name, value in vars(self).items() if name != "rows"]
+            rows = ",\n".join(json.dumps(row) for row in self.rows)
+            out.write("{" + ",\n".join([*parts, f'"rows": [\n{rows}\n]']) + "}\n")
 
     @classmethod
     def load(cls, path):

@@ -10,6 +10,7 @@ import sys
 from dataclasses import dataclass
 
 import contenders
+import rig
 import sites
 import traffic
 import wan
@@ -17,6 +18,7 @@ import wan
 LIMIT, LIMIT_QUICK = 10, 5  # times the bound, after which a transfer is stopped
 LIMIT_MIN, LIMIT_MAX = 5.0, 30.0  # seconds
 PAIR_SECONDS = 8
+QUIET_SECONDS = 3
 DIRECTIONS = "down", "up"
 RATES, RTTS = (20, 100, 500), (20, 100, 300)
 LOSSES, SIZES, FLOWS = (0, 0.01, 0.1, 1), (100_000, 1_000_000, 20_000_000), (1, 8)
@@ -54,6 +56,8 @@ class Scenario:
     @property
     def limit(self):
         """Seconds after which it is stopped."""
+        if not self.size:
+            return PAIR_SECONDS + LIMIT_MAX
         return max(self.bound, min(max(self.patience * self.bound, LIMIT_MIN), LIMIT_MAX))
 
     @property
@@ -111,9 +115,10 @@ def transfer(entrant, scenario):
         options.update({"connections": 2, scenario.direction: 1, "seconds": f"{PAIR_SECONDS}s"})
     found = traffic.load(site.client, "transfer", sites.FAR.remote,
                          timeout=scenario.limit + 60, **options)
+    if not scenario.size and found["stopped"]:
+        raise traffic.Failed(f"flows that were to end after {PAIR_SECONDS} s did not")
     again = sites.retransmitted(sender) - before
-    moved = found["up"] + found["down"]
-    figures = {"retransmitted": again * wan.PAYLOAD / max(scenario.size or moved, 1)}
+    figures = {"retransmitted": again * wan.PAYLOAD / (scenario.size or found["up"] + found["down"])}
     capacity = scenario.rate * 1e6 / 8 * wan.PAYLOAD / wan.PACKET  # payload bytes a second
     if scenario.size:
         figures.update(seconds=found["seconds"], over_bound=found["seconds"] / scenario.bound,
@@ -132,13 +137,15 @@ def transfer(entrant, scenario):
 def measure(entrant, scenario, number):
     """A link of its own, the transfer, and whether the link did what it should."""
     seed = number * 1000 + 1
-    with entrant.site.long_way("--rate", f"{scenario.rate}mbit", "--delay",
-                               f"{scenario.rtt / 2:g}ms", "--loss", f"{scenario.loss:g}%",
-                               "--seed", seed) as link:
+    with entrant.site.long_way(scenario.rate * 1e6, scenario.rtt / 1e3, scenario.loss / 100,
+                               seed) as link:
         figures, series = transfer(entrant, scenario)
-    return {**figures, "lost": link["a_to_b"]["losses"] + link["b_to_a"]["losses"],
-            "late_max": max(link[way]["late_max_us"] for way in ("a_to_b", "b_to_a")) / 1e6,
-            "unfaithful": link["status"] == 3}, series
+        # what ends has to cross the link, too, before it is taken away
+        with contextlib.suppress(AssertionError):
+            rig.wait_for(lambda: not entrant.site.remote.tcp("src", sites.FAR.remote),
+                         "the remote's connections are gone", QUIET_SECONDS)
+    return {**figures, "lost": link.sum("losses"), "late_max": link.late_max,
+            "unfaithful": link.unfaithful}, series
 
 
 class Wan:
@@ -146,6 +153,7 @@ class Wan:
 
     def __init__(self, run, directory, chosen, lanes):
         self.run, self.lanes = run, lanes
+        self.series = {}  # by scenario, contender and round
         self.entrants = []
         for number, contender in enumerate(chosen):
             entrant = contenders.Entrant(contender, sites.Site(f"w{number}", directory))
@@ -160,6 +168,19 @@ class Wan:
         key = lambda scenario: (scenario.rate, scenario.rtt)  # noqa: E731
         for _, group in itertools.groupby(sorted(scenarios, key=key), key):
             self._race_on_one_link(list(group), rounds)
+        for scenario in scenarios:
+            for entrant in self.entrants:
+                self._keep_typical_series(scenario, entrant.contender.name)
+
+    def _keep_typical_series(self, scenario, name):
+        """The time series of the round with the median time."""
+        rounds = sorted((row["figures"]["seconds"], row["round"]) for row in self.run.rows
+                        if (row["scenario"], row["contender"]) == (scenario.name, name)
+                        and "seconds" in row["figures"])
+        if rounds:
+            _, number = rounds[(len(rounds) - 1) // 2]
+            self.run.series.setdefault(scenario.name, {})[name] = self.series[
+                scenario.name, name, number]
 
     def _race_on_one_link(self, scenarios, rounds):
         """These have the link's parameters in common: sluice is told them once."""
@@ -186,8 +207,7 @@ class Wan:
             self.run.fail(scenario.name, name, number, error)
             return
         self.run.add(scenario.name, name, number, **figures)
-        if not number:
-            self.run.series.setdefault(scenario.name, {})[name] = series
+        self.series[scenario.name, name, number] = series
         print(f"wan: {scenario.name}: {name}: " + (
             f"{figures['seconds']:.2f} s, {figures['over_bound']:.2f} x the bound"
             + (" (stopped)" if figures["stopped"] else "") if scenario.size

@@ -31,9 +31,9 @@ FAR = {"IPv4": Far("10.8.0.1", "10.8.0.2"), "IPv6": Far("fd00:8::1", "fd00:8::2"
 
 
 @contextlib.contextmanager
-def emulation(near, far, directory, *options):
+def emulation(near, far, directory, *options, families=rig.FAMILIES):
     """wanem runs between two namespaces in the block, a device `far` in each; options are its."""
-    addresses = [part for family in rig.FAMILIES for part in
+    addresses = [part for family in families for part in
                  ("--address-a", f"{FAR[family.name].near}/{family.bits}",
                   "--address-b", f"{FAR[family.name].remote}/{family.bits}")]
     ready, ready_end = os.pipe()
@@ -70,20 +70,19 @@ def _return_by_it(net):
 
 
 @contextlib.contextmanager
-def netem_way(net, rate, rtt, loss):
+def netem(near, far, senders, rate, rtt, loss, families=rig.FAMILIES):
     """
-    The same by netem in the block: bits a second, seconds, share of packets lost each
-    way; the queue holds one bandwidth-delay product, as wanem's does unless told.
+    The same link by netem in the block: bits a second, seconds, share of packets lost each
+    way; the queue holds one bandwidth-delay product, as wanem's does unless told. Senders:
+    (namespace, device) of all that send towards it, as netem loses what it is given as one,
+    so they must not give it super-packets.
     """
-    ends = (net.wan, "near"), (net.remote, "remote")
-    # netem loses what it is given as one, so senders must not give it super-packets
-    senders = ((net.client, "eth0"), (net.gateway, "wan0"), (net.remote, "far"))
     queue = 2 * max(int(rate * rtt / 8 / PACKET), 10)  # on the way, and waiting
     with contextlib.ExitStack() as stack:
-        net.link(net.wan, "far", net.remote, "far")
-        stack.callback(net.wan.ip, "link del far")
-        for namespace, end in ends:
-            for family in rig.FAMILIES:
+        rig.Network.link(near, "far", far, "far")
+        stack.callback(near.ip, "link del far")
+        for namespace, end in (near, "near"), (far, "remote"):
+            for family in families:
                 address = family.with_bits(getattr(FAR[family.name], end))
                 namespace.ip(f"address add dev far {address}")
             done = namespace.run("tc", "qdisc", "add", "dev", "far", "root", "netem",
@@ -91,11 +90,19 @@ def netem_way(net, rate, rtt, loss):
                                  "rate", f"{rate:.0f}bit", "limit", queue, check=False)
             if done.returncode:
                 raise rig.Unsupported(f"no netem ({done.stderr.strip()})")
+        far.ip("link set far gso_max_segs 1")
         for namespace, device in senders:
             before = namespace.json("ip", "-j", "-d", "link", "show", device)[0]["gso_max_segs"]
             namespace.ip(f"link set {device} gso_max_segs 1")
-            if device != "far":
-                stack.callback(namespace.ip, f"link set {device} gso_max_segs {before}")
+            stack.callback(namespace.ip, f"link set {device} gso_max_segs {before}")
+        yield
+
+
+@contextlib.contextmanager
+def netem_way(net, rate, rtt, loss):
+    """netem's link between wan and remote in the block."""
+    with netem(net.wan, net.remote, ((net.client, "eth0"), (net.gateway, "wan0")), rate, rtt,
+               loss):
         _return_by_it(net)
         yield
 
