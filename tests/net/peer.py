@@ -18,6 +18,8 @@ import sys
 import threading
 import time
 
+from rig import PATIENCE
+
 BLOCK = 1 << 18
 
 
@@ -71,8 +73,9 @@ class Task(threading.Thread):
             self._error = error
 
     def result(self, timeout=60):
+        timeout *= PATIENCE
         self.join(timeout)
-        assert not self.is_alive(), f"still busy after {timeout} s: {self._function.__name__}"
+        assert not self.is_alive(), f"still busy after {timeout:g} s: {self._function.__name__}"
         if self._error:
             raise self._error
         return self._value

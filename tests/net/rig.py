@@ -154,10 +154,11 @@ class Process:
             return text.read()
 
     def wait(self, timeout=10):
+        timeout *= PATIENCE
         try:
             return self.popen.wait(timeout)
         except subprocess.TimeoutExpired:
-            raise AssertionError(f"still running after {timeout} s: {' '.join(self.argv)}\n"
+            raise AssertionError(f"still running after {timeout:g} s: {' '.join(self.argv)}\n"
                                  f"{self.output()}") from None
 
     def kill(self, signum=signal.SIGKILL):
