@@ -87,6 +87,7 @@ int gateway_reload(struct gateway *gateway, char *error)
 	result = result ?: attach_new(gateway, config, error);
 	if (result) {
 		flow_log_retire(flow_log);
+		registrar_process_listen_cancel(gateway->registrar);
 		gateway_config_free(config);
 		return result;
 	}

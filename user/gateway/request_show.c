@@ -52,7 +52,7 @@ static json_t *show_relays(const struct gateway *gateway)
 
 static json_t *show_registrar(const struct gateway *gateway)
 {
-	struct registrar_report report = registrar_process_report(gateway->registrar);
+	struct service_report report = registrar_process_report(gateway->registrar);
 
 	return json_pack("{s:s,s:i,s:i,s:I}", "state", report.state, "pid", (int)report.pid,
 			 "restarts", (int)report.restarts, "services",
@@ -209,7 +209,7 @@ static json_t *show_counters(const struct gateway *gateway)
 {
 	struct intercept_counters intercept = { 0 };
 	struct relay_counters relays = { 0 };
-	struct registrar_counters registrar = registrar_process_report(gateway->registrar).counters;
+	struct registrar_counters registrar = registrar_process_counters(gateway->registrar);
 	json_t *of_intercept = json_object(), *of_relays = json_object();
 	json_t *of_registrar = json_object(), *of_log = json_object();
 
