@@ -47,6 +47,14 @@ static uint64_t flows_of(uint32_t port_id, void *context)
 	return gateway->supervisor ? supervisor_port_flows(gateway->supervisor, port_id) : 0;
 }
 
+static void port_made(uint32_t port_id, void *context)
+{
+	const struct gateway *gateway = context;
+
+	if (gateway->supervisor)
+		supervisor_port_made(gateway->supervisor, port_id);
+}
+
 static void nexthop_changed(uint32_t count, void *context)
 {
 	const struct gateway *gateway = context;
@@ -288,6 +296,7 @@ static int start_tables(struct gateway *gateway, char *error)
 					     .half_open_per_client = config->half_open_per_client };
 	struct registry_options tables = { .max_ports = config->max_ports,
 					   .flows_of = flows_of,
+					   .port_made = port_made,
 					   .nexthop_changed = nexthop_changed,
 					   .context = gateway };
 	struct intercept_maps maps;
