@@ -11,7 +11,7 @@
 
 /* How often all flows are looked at, unless there are so many that it would take
  * more than this share of the relay's time. */
-#define PASS_NS 1000000000ULL
+#define PASS_NS 250000000ULL
 #define PASS_SHARE 50
 
 static uint64_t clock_ns(void)

@@ -54,4 +54,11 @@ struct port_flows {
 	uint32_t reserved; /* zero */
 };
 
+/* Figures of flows, over all relays. */
+struct flow_figures {
+	uint64_t alive; /* half-open ones included */
+	struct flow_totals totals; /* of a port: since its entry was made */
+	struct flow_sample now; /* within the last second or two; `pass` means nothing */
+};
+
 #endif

@@ -323,6 +323,13 @@ void supervisor_free(struct supervisor *supervisor)
 	free(supervisor);
 }
 
+const char *relay_phase_name(enum relay_phase phase)
+{
+	static const char *const names[] = { "dead", "starting", "serving", "hung" };
+
+	return names[phase];
+}
+
 unsigned supervisor_relay_count(const struct supervisor *supervisor)
 {
 	return supervisor->options.relays;

@@ -21,6 +21,9 @@
  * that it gets no connections. */
 enum relay_phase { RELAY_DEAD, RELAY_STARTING, RELAY_SERVING, RELAY_HUNG };
 
+/* "dead", "starting", "serving" or "hung". */
+const char *relay_phase_name(enum relay_phase phase);
+
 struct supervisor;
 
 struct supervisor_options {
@@ -71,13 +74,6 @@ struct relay_report supervisor_report(const struct supervisor *supervisor, unsig
 /* Flows alive in all relays, and of these those by one port entry. */
 uint64_t supervisor_flows(const struct supervisor *supervisor);
 uint64_t supervisor_port_flows(const struct supervisor *supervisor, uint32_t port_id);
-
-/* Figures of flows, over all relays. */
-struct flow_figures {
-	uint64_t alive; /* half-open ones included */
-	struct flow_totals totals; /* of a port: since its entry was made */
-	struct flow_sample now; /* within the last second or two; `pass` means nothing */
-};
 
 /* Whether relays take samples and count totals; flows begun and alive are counted always. */
 void supervisor_set_sampling(struct supervisor *supervisor, bool sampling);
