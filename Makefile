@@ -43,7 +43,8 @@ SKELETONS := $(BPF:%=$(BUILD)/bpf/%.skel.h)
 objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard $(1)/*.c))
 LIB_OBJECTS := $(call objects,user/lib)
 RELAY_OBJECTS := $(call objects,user/relay)
-GATEWAY_OBJECTS := $(call objects,user/gateway)
+METRICS_OBJECTS := $(call objects,user/metrics)
+GATEWAY_OBJECTS := $(call objects,user/gateway) $(METRICS_OBJECTS)
 CLI_OBJECTS := $(call objects,user/cli) $(call objects,user/cli/doctor) $(call objects,user/cli/top)
 AGENT_OBJECTS := $(call objects,user/agent)
 UNIT_OBJECTS := $(call objects,tests/unit)
@@ -78,8 +79,8 @@ OBJECTS := $(LIB_OBJECTS) $(RELAY_OBJECTS) $(GATEWAY_OBJECTS) $(CLI_OBJECTS) $(A
 
 # --- Goals that compile need tools, libraries and flags ----------------------
 
-LIBRARIES := libbpf libconfuse jansson smartcols libmnl libcap-ng libseccomp openssl libsystemd \
-	libnftables ncursesw
+LIBRARIES := libbpf libconfuse jansson smartcols libmnl libcap-ng libmicrohttpd libseccomp openssl \
+	libsystemd libnftables ncursesw
 TEST_LIBRARIES := criterion
 COMPILING := all tests install $(BUILD)/%
 
@@ -101,7 +102,8 @@ MULTIARCH := $(shell $(CLANG) -print-multiarch)
 endif
 
 WARNINGS := -Wall -Wextra -Wshadow $(if $(filter 1,$(WERROR)),-Werror)
-INCLUDES := -Iinclude -Iuser/lib -Iuser/relay -Iuser/gateway -Iuser/agent -Iuser/cli -I$(BUILD)/bpf
+INCLUDES := -Iinclude -Iuser/lib -Iuser/relay -Iuser/gateway -Iuser/metrics -Iuser/agent -Iuser/cli \
+	-I$(BUILD)/bpf -I$(BUILD)/page
 
 CFLAGS ?= -O2 -g
 ALL_CPPFLAGS = -D_GNU_SOURCE -DSLUICE_VERSION='"$(VERSION)"' $(INCLUDES) $(LIBRARY_CFLAGS) \
@@ -236,6 +238,21 @@ $(BPF_OBJECTS): $(BUILD)/bpf/%.bpf.o: bpf/%.bpf.c $(BUILD)/flags.bpf
 
 $(SKELETONS): $(BUILD)/bpf/%.skel.h: $(BUILD)/bpf/%.bpf.o
 	$(call say,SKEL,$@)$(BPFTOOL) gen skeleton $< name $*_bpf >$@
+
+# --- Status page: parts -> one file -> C -------------------------------------
+
+# A line "@include FILE" stands for that file.
+$(BUILD)/page/status_page.html: $(wildcard user/metrics/page/*)
+	@mkdir -p $(@D)
+	$(call say,PAGE,$@)awk -v dir=user/metrics/page/ '/^@include / { file = dir $$2; n = 0; \
+		while ((status = (getline line < file)) > 0) { print line; n++ } \
+		if (status < 0 || !n) { print "cannot read " file > "/dev/stderr"; exit 1 } next } \
+		{ print }' user/metrics/page/page.html >$@
+
+$(BUILD)/page/status_page.inc: $(BUILD)/page/status_page.html
+	$(Q)od -An -v -tx1 $< | sed 's/ \([0-9a-f][0-9a-f]\)/0x\1,/g' >$@
+
+$(BUILD)/obj/user/metrics/status_page.o: $(BUILD)/page/status_page.inc
 
 # --- User space --------------------------------------------------------------
 

@@ -41,8 +41,11 @@
 enum flow_state { FLOW_STATES(FLOW_CONSTANT) };
 enum flow_end { FLOW_ENDS(FLOW_CONSTANT) };
 
+#define FLOW_COUNT_ONE(constant, name, letter, description) +1
+enum { FLOW_STATE_COUNT = FLOW_STATES(FLOW_COUNT_ONE), FLOW_END_COUNT = FLOW_ENDS(FLOW_COUNT_ONE) };
+
 /* Who carries the bytes right now. */
-enum flow_engine { FLOW_ENGINE_KERNEL, FLOW_ENGINE_RELAY, FLOW_ENGINE_SPLICE };
+enum flow_engine { FLOW_ENGINE_KERNEL, FLOW_ENGINE_RELAY, FLOW_ENGINE_SPLICE, FLOW_ENGINE_COUNT };
 
 struct flow_direction {
 	__u64 bytes; /* taken from the sending peer */

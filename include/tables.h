@@ -62,6 +62,9 @@ enum engine_choice { ENGINE_AUTO, ENGINE_KERNEL, ENGINE_SPLICE };
 
 #define DSCP_UNSET 0xff
 
+/* Different sets of parameters that there may be. */
+#define PARAM_TABLE_MAX 4096
+
 /* param_table [980-984]: how the WAN leg is to run. Key: __u32 params_id. */
 struct wan_params {
 	__u64 window; /* [980] bytes of socket buffer on the WAN leg; 0: from rate x rtt, else autotuning */

@@ -49,6 +49,12 @@ static uint64_t flows_of(uint32_t port_id, void *context)
 	return port_id % 3;
 }
 
+static void port_made(uint32_t port_id, void *context)
+{
+	(void)context;
+	claim(port_id < MAX_ENTRIES);
+}
+
 static void nexthop_changed(uint32_t count, void *context)
 {
 	(void)count;
@@ -68,6 +74,7 @@ static void set_up(void)
 					    sizeof(struct port_value), MAX_ENTRIES, NULL);
 	options.param_table = bpf_map_create(BPF_MAP_TYPE_HASH, NULL, sizeof(__u32),
 					     sizeof(struct wan_params), MAX_ENTRIES, NULL);
+	options.port_made = port_made;
 	options.nexthop_changed = nexthop_changed;
 	options.flows_of = flows_of;
 }

@@ -131,6 +131,30 @@ Test(gateway_config, every_key_of_the_file_is_read)
 	gateway_config_free(config);
 }
 
+Test(gateway_config, metrics_are_this_hosts_unless_told_otherwise)
+{
+	static const char *const loopback[] = { "127.0.0.1:7472", "127.1.2.3:1", "[::1]:7472" };
+	static const char *const others[] = { "0.0.0.0:7472", "[::]:7472", "192.0.2.1:7472" };
+	struct gateway_config *config = load_good(LAN);
+	char text[128];
+
+	cr_expect_eq(config->metrics.port, 0);
+	gateway_config_free(config);
+	for (size_t i = 0; i < 3; i++) {
+		snprintf(text, sizeof(text), LAN "metrics { listen = \"%s\" }\n", loopback[i]);
+		config = load_good(text);
+		cr_expect_neq(config->metrics.port, 0);
+		cr_expect_not(config->metrics.is_public);
+		gateway_config_free(config);
+		snprintf(text, sizeof(text), LAN "metrics { listen = \"%s\" public = true }\n",
+			 others[i]);
+		config = load_good(text);
+		cr_expect_eq(config->metrics.port, 7472);
+		cr_expect(config->metrics.is_public);
+		gateway_config_free(config);
+	}
+}
+
 Test(gateway_config, every_key_of_a_port_is_read)
 {
 	struct gateway_config *config = load_good(
@@ -245,8 +269,10 @@ Test(gateway_config_mistakes, unknown_keys_and_sections)
 		"params p { trunk = 5 }\n",
 		"1: unknown key \"lann\", did you mean \"lan\"?\n"
 		"3: unknown key \"colour\", expected one of: " FILE_KEYS "\n"
-		"4: unknown section \"proxies\", expected one of: params, proxy, registrar, policy\n"
-		"5: unknown section \"listener\", expected one of: params, proxy, registrar, policy\n"
+		"4: unknown section \"proxies\", expected one of: params, proxy, registrar, policy, "
+		"metrics\n"
+		"5: unknown section \"listener\", expected one of: params, proxy, registrar, policy, "
+		"metrics\n"
 		"7: unknown key \"next-hop\" in section \"proxy\", did you mean \"nexthop\"?\n"
 		"8: unknown key \"trnk\" in section \"port\", did you mean \"trunk\"?\n"
 		"9: unknown key \"windw\" in section \"port\", did you mean \"window\"?\n"
@@ -256,12 +282,28 @@ Test(gateway_config_mistakes, unknown_keys_and_sections)
 		"\n");
 }
 
-Test(gateway_config_mistakes, sections_that_are_not_built_in)
+Test(gateway_config_mistakes, metrics)
 {
-	expect_mistakes(LAN "metrics { listen = \"127.0.0.1:7472\" }\n"
-			    "workers = 65\n",
-			"2: section \"metrics\" is not supported by this version\n"
-			"3: workers is \"65\", expected a number from 0 to 64\n");
+	expect_mistakes(LAN "metrics { }\n"
+			    "metrics { listen = 7472 }\n"
+			    "metrics { listen = 127.0.0.1:0  public = perhaps }\n",
+			"2: metrics without listen, expected listen = \"ADDRESS:PORT\"\n"
+			"3: listen is \"7472\", expected ADDRESS:PORT, such as \"127.0.0.1:7472\"\n"
+			"3: metrics is already given at line 2, expected it once\n"
+			"4: listen is \"127.0.0.1:0\", expected ADDRESS:PORT, such as "
+			"\"127.0.0.1:7472\"\n"
+			"4: public is \"perhaps\", expected true or false\n"
+			"4: metrics is already given at line 2, expected it once\n");
+}
+
+Test(gateway_config_mistakes, metrics_for_all_that_are_not_meant_to_be)
+{
+	expect_mistakes(LAN "metrics {\n  public = false\n  listen = \"0.0.0.0:7472\"\n}\n",
+			"4: listen is \"0.0.0.0:7472\", which others than this host can reach, "
+			"expected a loopback address, or public = true as well\n");
+	expect_mistakes(LAN "metrics { listen = \"[2001:db8::1]:7472\" }\n",
+			"2: listen is \"[2001:db8::1]:7472\", which others than this host can "
+			"reach, expected a loopback address, or public = true as well\n");
 }
 
 Test(gateway_config_mistakes, wrong_type)
@@ -516,8 +558,8 @@ Test(gateway_config_syntax, a_section_that_is_not_closed)
 			"2: section \"proxy\" is not closed, expected \"}\" before line 6\n"
 			"4: trunk is \"0\", expected a port from 1 to 65535\n");
 	expect_mistakes(LAN "metrics {\n  listen = 1\n",
-			"2: section \"metrics\" is not supported by this version\n"
-			"2: section \"metrics\" is not closed, expected \"}\"\n");
+			"2: section \"metrics\" is not closed, expected \"}\"\n"
+			"3: listen is \"1\", expected ADDRESS:PORT, such as \"127.0.0.1:7472\"\n");
 	expect_mistakes(LAN "registrar {\n  lease = 0\n",
 			"2: section \"registrar\" is not closed, expected \"}\"\n"
 			"2: registrar without listen, expected listen = \"ADDRESS:PORT\"\n"
@@ -590,7 +632,8 @@ Test(gateway_config_syntax, unknown_sections_may_be_nested_to_any_depth)
 	cr_expect_eq(load_bytes(text, 199996, &config, &errors), -EINVAL);
 	cr_expect_str_eq(
 		errors,
-		"1: unknown section \"foo\", expected one of: params, proxy, registrar, policy\n"
+		"1: unknown section \"foo\", expected one of: params, proxy, registrar, policy, "
+		"metrics\n"
 		"1: no interface in lan, expected lan = { \"INTERFACE\" }\n");
 	free(errors);
 	free(text);

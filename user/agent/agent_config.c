@@ -444,7 +444,6 @@ static int parse(struct parts *parts, struct option_tables *tables)
 
 static int load(struct parts *parts)
 {
-	static const char *const unsupported[] = { NULL };
 	struct option_tables tables;
 	int result;
 
@@ -456,7 +455,7 @@ static int load(struct parts *parts)
 	if (result < 0)
 		return result;
 	option_tables_init(&tables);
-	config_text_check(&parts->text, tables.file, unsupported, parts->errors);
+	config_text_check(&parts->text, tables.file, parts->errors);
 	result = parse(parts, &tables);
 	if (result < 0)
 		return result;

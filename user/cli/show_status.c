@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* sluice show status: the daemon at a glance, its interfaces, relays and registrar. */
+/* sluice show status: the daemon at a glance, its interfaces, relays, registrar and metrics. */
 #include <stdio.h>
 
 #include "show.h"
@@ -14,16 +14,19 @@ static int print_summary(const struct cli *cli, const json_t *result)
 	const char *registrar;
 	const char *why;
 	int offered;
+	const char *metrics;
+	const char *listen;
 	char text[CELL_TEXT_MAX];
 
 	if (json_unpack(
 		    (json_t *)result,
-		    "{s:s, s:I, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:{s:s, s:I}, s:{s:b, s:s}}",
+		    "{s:s, s:I, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:{s:s, s:I}, s:{s:b, s:s}, "
+		    "s:{s:s, s:s}}",
 		    "version", &version, "pid", &pid, "state", &state, "engine", &engine, "proxies",
 		    &proxies, "ports", &ports, "params", &params, "flows", &flows, "half_open",
 		    &half_open, "half_open_limit", &half_open_limit, "registrar", "state",
 		    &registrar, "services", &services, "kernel_engine", "offered", &offered, "why",
-		    &why))
+		    &why, "metrics", "state", &metrics, "listen", &listen))
 		return cli_fail_answer(cli);
 	printf("sluiced %s, pid %lld, up %s, %s, engine %s\n", version, pid,
 	       format_age(json_object_get(result, "uptime_s"), text), state, engine);
@@ -31,7 +34,8 @@ static int print_summary(const struct cli *cli, const json_t *result)
 	printf("tables: %lld proxies, %lld ports, %lld params\n", proxies, ports, params);
 	printf("flows: %lld, and %lld of at most %lld half-open\n", flows, half_open,
 	       half_open_limit);
-	printf("registrar: %s, %lld services of agents\n\n", registrar, services);
+	printf("registrar: %s, %lld services of agents\n", registrar, services);
+	printf("metrics: %s%s%s\n\n", metrics, *listen ? " at http://" : "", listen);
 	return 0;
 }
 

@@ -47,6 +47,14 @@ static uint64_t flows_of(uint32_t port_id, void *context)
 	return gateway->supervisor ? supervisor_port_flows(gateway->supervisor, port_id) : 0;
 }
 
+static void port_made(uint32_t port_id, void *context)
+{
+	const struct gateway *gateway = context;
+
+	if (gateway->supervisor)
+		supervisor_port_made(gateway->supervisor, port_id);
+}
+
 static void nexthop_changed(uint32_t count, void *context)
 {
 	const struct gateway *gateway = context;
@@ -288,6 +296,7 @@ static int start_tables(struct gateway *gateway, char *error)
 					     .half_open_per_client = config->half_open_per_client };
 	struct registry_options tables = { .max_ports = config->max_ports,
 					   .flows_of = flows_of,
+					   .port_made = port_made,
 					   .nexthop_changed = nexthop_changed,
 					   .context = gateway };
 	struct intercept_maps maps;
@@ -328,14 +337,25 @@ static int make_empty_dir(struct gateway *gateway, char *error)
 	return result;
 }
 
+static int start_metrics(struct gateway *gateway, char *error)
+{
+	int result = metrics_process_new(gateway, &gateway->metrics);
+
+	if (result) {
+		snprintf(error, GATEWAY_ERROR_MAX, "metrics: %s", strerror(-result));
+		return result;
+	}
+	result = metrics_process_listen(gateway->metrics, &gateway->config->metrics, error);
+	if (!result)
+		metrics_process_apply(gateway->metrics, NULL, gateway->config);
+	return result;
+}
+
 static int start_registrar(struct gateway *gateway, char *error)
 {
-	int result = make_empty_dir(gateway, error);
+	int result = registrar_process_new(gateway->event, &gateway->registrations,
+					   gateway->empty_dir, &gateway->registrar);
 
-	if (result)
-		return result;
-	result = registrar_process_new(gateway->event, &gateway->registrations, gateway->empty_dir,
-				       &gateway->registrar);
 	if (result) {
 		snprintf(error, GATEWAY_ERROR_MAX, "out of memory");
 		return result;
@@ -492,7 +512,9 @@ int gateway_start(struct gateway *gateway, const struct gateway_options *options
 	}
 	result = result ?: start_ended_flows(gateway, error);
 	result = result ?: start_relays(gateway, error);
+	result = result ?: make_empty_dir(gateway, error);
 	result = result ?: start_registrar(gateway, error);
+	result = result ?: start_metrics(gateway, error);
 	/* Until relays serve, SYNs pass: nothing is lost by attaching now. */
 	result = result ?: attach_all(gateway, error);
 	return result
@@ -516,6 +538,7 @@ void gateway_free(struct gateway *gateway)
 	 * the program that finds their packets. */
 	if (gateway->intercept && !gateway->draining)
 		intercept_set_accepting(gateway->intercept, false);
+	metrics_process_free(gateway->metrics);
 	registrar_process_free(gateway->registrar);
 	if (gateway->supervisor) {
 		request_trace_end_all(gateway);
@@ -544,6 +567,13 @@ void gateway_free(struct gateway *gateway)
 	sd_event_unref(gateway->event);
 	if (gateway->namespace_lock >= 0)
 		close(gateway->namespace_lock);
+}
+
+const char *gateway_state(const struct gateway *gateway)
+{
+	if (gateway->stopping)
+		return "stopping";
+	return gateway->draining ? "draining" : "running";
 }
 
 void gateway_drain(struct gateway *gateway)

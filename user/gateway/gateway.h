@@ -15,6 +15,7 @@
 #include "gateway_config.h"
 #include "intercept.h"
 #include "kernel_engine_test.h"
+#include "metrics_process.h"
 #include "registrar_process.h"
 #include "registrations.h"
 #include "registry.h"
@@ -43,6 +44,7 @@ struct gateway {
 	struct supervisor *supervisor;
 	struct registrations registrations;
 	struct registrar_process *registrar;
+	struct metrics_process *metrics;
 	struct control_server *control;
 	struct ended_flows ended;
 	struct trace *traces[TRACES_MAX]; /* request_trace.c's; NULL: none */
@@ -51,7 +53,7 @@ struct gateway {
 	int namespace_lock; /* see namespace_lock.h */
 	bool routing; /* policy routing was added */
 	bool made_run_dir;
-	char *empty_dir; /* in run_dir, the registrar's root; NULL: not made; owned */
+	char *empty_dir; /* in run_dir, the root of registrar and metrics; NULL: not made; owned */
 	bool draining; /* takes no new connections */
 	bool stopping; /* exits when the last flow has ended */
 	uint64_t removals; /* of registry entries, when old legs were looked for last */
@@ -81,6 +83,9 @@ int gateway_reload(struct gateway *gateway, char *error);
 /* What a configuration comes to on this host: how many relays, and whom they run as. */
 unsigned gateway_relay_count(const struct gateway_config *config);
 const char *gateway_relay_user(const struct gateway_config *config);
+
+/* "running", "draining" or "stopping". */
+const char *gateway_state(const struct gateway *gateway);
 
 /* New connections are forwarded from now on. */
 void gateway_drain(struct gateway *gateway);

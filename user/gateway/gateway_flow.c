@@ -8,13 +8,20 @@
 
 #include "channel.h"
 #include "ended_ring.h"
+#include "flow_sampling.h"
 #include "flow_trace.h"
 #include "half_open.h"
 
-static void count_flow(struct gateway_relay *relay, uint32_t port_id, uint32_t by)
+static void count_flow(struct gateway_relay *relay, uint32_t port_id, int by)
 {
-	relay->setup.shared->flows = relay->core.flow_count;
-	__atomic_add_fetch(&relay->setup.shared->port_flows[port_id], by, __ATOMIC_RELAXED);
+	struct relay_shared *shared = relay->setup.shared;
+
+	shared->flows = relay->core.flow_count;
+	__atomic_add_fetch(&shared->port_flows[port_id].alive, by, __ATOMIC_RELAXED);
+	if (by < 0)
+		return;
+	relay_count((__u64 *)&shared->port_flows[port_id].begun, 1);
+	relay_count((__u64 *)&shared->stats.totals.begun, 1);
 }
 
 struct gateway_flow *gateway_flow_new(struct gateway_relay *relay, const struct syn_event *syn)
@@ -45,16 +52,18 @@ void gateway_flow_ending(struct relay_flow *ending)
 	static const struct channel_header poke = { .type = CHANNEL_ENDED };
 	struct gateway_flow *flow = gateway_flow_of(ending);
 	struct gateway_relay *relay = gateway_relay_of(flow);
-	struct flow_record *record = ended_ring_next(relay->setup.ended);
+	struct flow_record *place = ended_ring_next(relay->setup.ended), last;
+	struct flow_record *record = place ?: &last;
 	struct timespec now;
 
 	flow_trace_look(ending);
 	flow_tell(flow, TRACE_ENDED);
-	if (!record) {
+	gateway_flow_describe(flow, record);
+	flow_sampling_end(flow, record);
+	if (!place) {
 		relay_count(&relay->setup.shared->counters.ended_lost, 1);
 		return;
 	}
-	gateway_flow_describe(flow, record);
 	clock_gettime(CLOCK_REALTIME, &now);
 	record->state = FLOW_ENDED;
 	record->ended_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
@@ -69,9 +78,10 @@ void gateway_flow_ended(struct relay_flow *ended)
 	struct gateway_relay *relay = gateway_relay_of(flow);
 
 	half_open_leave(flow);
-	count_flow(relay, flow->port.port_id, (uint32_t)-1);
+	count_flow(relay, flow->port.port_id, -1);
 	if (relay->listing == &ended->link)
 		relay->listing = ended->link.next;
+	flow_sampling_leave(flow);
 }
 
 void gateway_flow_free(struct relay_flow *ended)

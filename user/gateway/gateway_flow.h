@@ -10,6 +10,12 @@
 #include "gateway_relay.h"
 #include "relay_flow.h"
 
+/* What of a flow is in the totals of flow_stats.h already. */
+struct flow_counted {
+	uint64_t up, down, kernel_up, kernel_down; /* bytes */
+	uint64_t retrans; /* segments */
+};
+
 struct gateway_flow {
 	struct relay_flow core;
 	struct list hash_link; /* the relay's half_open[...] until joined */
@@ -27,6 +33,8 @@ struct gateway_flow {
 		bool first_up, first_down, up_closed, down_closed, closing;
 		uint8_t engine;
 	} told; /* what its traces know of it */
+	uint64_t wan_retrans; /* segments, when the WAN leg was last looked at */
+	struct flow_counted counted;
 };
 
 static inline struct gateway_flow *gateway_flow_of(struct relay_flow *flow)

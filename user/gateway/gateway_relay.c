@@ -12,6 +12,7 @@
 
 #include "channel.h"
 #include "child.h"
+#include "flow_sampling.h"
 #include "flow_trace.h"
 #include "gateway_flow.h"
 #include "half_open.h"
@@ -250,11 +251,15 @@ int gateway_relay_run(const struct gateway_relay_setup *setup)
 	}
 	if (!child_bind_to_main(setup->main_pid))
 		return EXIT_FAILURE;
+	setup->shared->flow_limit = relay->core.flow_limit;
 	heartbeat(&relay->core);
 	send(setup->channel, &ready, sizeof(ready), MSG_NOSIGNAL);
 	while (!relay->core.stopping) {
 		relay_turn(&relay->core, wait_ms, heartbeat);
 		wait_ms = continue_listing(relay);
+		flow_sampling_run(relay);
+		if (wait_ms > 1 && flow_sampling_is_due(relay))
+			wait_ms = 1;
 	}
 	stop(relay);
 	free(relay);

@@ -11,6 +11,7 @@
 #include <sys/types.h>
 
 #include "counters.h"
+#include "flow_stats.h"
 #include "list.h"
 #include "relay.h"
 #include "splice_program.h"
@@ -25,7 +26,11 @@ struct ring_buffer;
 struct relay_shared {
 	struct relay_counters counters;
 	uint64_t flows; /* flows alive, half-open ones included */
-	uint32_t port_flows[]; /* of these, by port_id; as many as port_table has entries */
+	uint64_t flow_limit; /* as many as there may be; 0: not known yet */
+	bool sampling; /* main wants stats, here and of the ports */
+	uint32_t pass; /* the last whole one over all flows: samples[pass & 1] are of it */
+	struct flow_stats stats; /* of all flows */
+	struct port_flows port_flows[]; /* by port_id; as many as port_table has entries */
 };
 
 /* What main gives a relay at birth. Descriptors belong to the relay. */
@@ -43,8 +48,17 @@ struct gateway_relay_setup {
 	uint64_t *half_open_by_client; /* mapping of that map */
 	struct relay_state *state; /* this relay's entry of the map relays */
 	struct relay_shared *shared;
+	struct flow_stats *port_stats; /* shared with main as well; by port_id */
 	struct ended_ring *ended; /* for main */
 	const char *user; /* whom to run as */
+};
+
+/* A pass over all flows: see flow_sampling.c. */
+struct flow_sampling {
+	struct list *next; /* flow to be looked at; NULL: no pass is under way */
+	uint64_t began_ns; /* CLOCK_MONOTONIC */
+	uint64_t spent_ns; /* on this pass, of the relay's time */
+	uint64_t next_pass_ns; /* CLOCK_MONOTONIC */
 };
 
 #define HALF_OPEN_HASH_SIZE 4096
@@ -72,6 +86,7 @@ struct gateway_relay {
 	uint32_t traces_lost; /* events that main had no room for, since the last it took */
 	struct list *listing; /* next flow of the list being sent to main; NULL: none */
 	uint32_t listing_cookie;
+	struct flow_sampling sampling;
 };
 
 /* Runs a relay until main tells it to stop or goes away; returns the exit status. */

@@ -80,6 +80,7 @@ int gateway_reload(struct gateway *gateway, char *error)
 	}
 	result = gateway_check(config, error);
 	result = result ?: registrar_process_listen(gateway->registrar, &config->registrar, error);
+	result = result ?: metrics_process_listen(gateway->metrics, &config->metrics, error);
 	result = result
 			 ?: ended_flows_prepare(&gateway->ended, config, gateway->event,
 						gateway_relay_user(config), &flow_log, error,
@@ -87,6 +88,8 @@ int gateway_reload(struct gateway *gateway, char *error)
 	result = result ?: attach_new(gateway, config, error);
 	if (result) {
 		flow_log_retire(flow_log);
+		registrar_process_listen_cancel(gateway->registrar);
+		metrics_process_listen_cancel(gateway->metrics);
 		gateway_config_free(config);
 		return result;
 	}
@@ -96,6 +99,7 @@ int gateway_reload(struct gateway *gateway, char *error)
 		snprintf(error, GATEWAY_ERROR_MAX, "out of memory");
 	}
 	registrar_process_apply(gateway->registrar, gateway->config, config);
+	metrics_process_apply(gateway->metrics, gateway->config, config);
 	ended_flows_apply(&gateway->ended, config, flow_log);
 	note_wanted(gateway, config);
 	note_restart(gateway->config, config);

@@ -72,6 +72,9 @@ int intercept_detach(struct intercept *intercept, const char *dev, char *error);
 /* The interface was removed, and the program with it. */
 bool intercept_interface_is_gone(const struct intercept_interface *interface);
 
+/* "tcx" or "clsact"; "gone" when it was removed. */
+const char *intercept_attached_by(const struct intercept_interface *interface);
+
 /* Forgets the interfaces that were removed and made anew, so that they can be
  * attached again. */
 void intercept_forget_remade(struct intercept *intercept);

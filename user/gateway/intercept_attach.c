@@ -176,6 +176,13 @@ bool intercept_interface_is_gone(const struct intercept_interface *interface)
 	return !if_indextoname((unsigned)interface->ifindex, name);
 }
 
+const char *intercept_attached_by(const struct intercept_interface *interface)
+{
+	if (intercept_interface_is_gone(interface))
+		return "gone";
+	return interface->tcx ? "tcx" : "clsact";
+}
+
 void intercept_forget_remade(struct intercept *intercept)
 {
 	struct list *link = intercept->interfaces.next;

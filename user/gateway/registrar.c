@@ -16,6 +16,7 @@
 #include "address.h"
 #include "child.h"
 #include "log.h"
+#include "sandbox.h"
 #include "tls_psk.h"
 
 /* How late a deadline may be noticed. */
@@ -24,6 +25,12 @@
 #define ACCEPTS_PER_TURN 64
 #define ANSWERS_PER_TURN 64
 #define LOG_PAUSE_US 1000000ULL
+
+/* Connections, and what a process has besides. */
+#define DESCRIPTORS_MAX (REGISTRAR_CONNECTIONS_MAX + 64)
+
+/* Far more than all connections take: 1024 handshakes of at most 160 KiB. */
+#define MEMORY_MAX (512UL << 20)
 
 void registrar_log(struct registrar *registrar, const uint8_t source[16], uint16_t port,
 		   const char *format, ...)
@@ -138,6 +145,19 @@ static int start(struct registrar *registrar)
 	return result ?: watch(registrar, &registrar->setup.channel);
 }
 
+static int shut_in(const struct registrar_setup *setup)
+{
+	const struct sandbox sandbox = { .name = "registrar",
+					 .user = setup->user,
+					 .root = setup->root,
+					 .main_pid = setup->main_pid,
+					 .shared = setup->counters,
+					 .descriptors = DESCRIPTORS_MAX,
+					 .memory = MEMORY_MAX };
+
+	return sandbox_enter(&sandbox);
+}
+
 int registrar_run(const struct registrar_setup *setup)
 {
 	struct registrar_request ready = { .type = REGISTRAR_READY };
@@ -152,7 +172,7 @@ int registrar_run(const struct registrar_setup *setup)
 		log_error("registrar cannot start: %s", strerror(-result));
 		return EXIT_FAILURE;
 	}
-	if (registrar_sandbox(setup))
+	if (shut_in(setup))
 		return EXIT_FAILURE;
 	registrar_tell_main(registrar, &ready);
 	while (!registrar->stopping)

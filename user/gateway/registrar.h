@@ -2,7 +2,7 @@
 /*
  * The registrar process: takes connections of agents, understands what they say
  * and hands main fixed-size requests. It holds the identities' keys, and nothing
- * else: no capability, no file, a few system calls (registrar_sandbox.c).
+ * else: no capability, no file, a few system calls (sandbox.c).
  */
 #ifndef SLUICE_REGISTRAR_H
 #define SLUICE_REGISTRAR_H
@@ -91,11 +91,5 @@ void registrar_connections_free_ended(struct registrar *registrar);
 /* OpenSSL's question for the key of an identity. */
 int registrar_find_key(SSL *ssl, const unsigned char *identity, size_t length,
 		       SSL_SESSION **session);
-
-/* ---- registrar_sandbox.c ---- */
-
-/* Gives up everything that is not needed for serving. 0, or a negative errno
- * after a line in the log. */
-int registrar_sandbox(const struct registrar_setup *setup);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * main's side of the registrar: its listening socket, starting it, restarting it
- * when it dies or its keys change, and passing its requests to registrations.c.
+ * main's side of the registrar: what it is given at its start, when it has to be
+ * restarted, and the way of its requests to registrations.c. service.c does the rest.
  */
 #ifndef SLUICE_REGISTRAR_PROCESS_H
 #define SLUICE_REGISTRAR_PROCESS_H
@@ -9,8 +9,7 @@
 #include <systemd/sd-event.h>
 
 #include "registrations.h"
-
-#define REGISTRAR_ERROR_MAX 160
+#include "service.h"
 
 struct registrar_process;
 
@@ -22,23 +21,19 @@ int registrar_process_new(sd_event *event, struct registrations *registrations, 
 /* Tells it to stop, waits for it, and frees everything. */
 void registrar_process_free(struct registrar_process *process);
 
-/* Opens the listening socket of a configuration, unless it is open already; it is
- * used from the next registrar_process_apply() on. 0, or a negative errno with
- * error (REGISTRAR_ERROR_MAX bytes) set: nothing has changed then. */
+/* As service_listen() and service_listen_cancel(). */
 int registrar_process_listen(struct registrar_process *process,
 			     const struct registrar_config *config, char *error);
+void registrar_process_listen_cancel(struct registrar_process *process);
 
 /* Starts, stops or restarts the registrar as a configuration wants it, whose
  * listening socket is open. before: what it ran with; NULL at the start. */
 void registrar_process_apply(struct registrar_process *process, const struct gateway_config *before,
 			     const struct gateway_config *config);
 
-struct registrar_report {
-	pid_t pid; /* 0 when there is none */
-	const char *state; /* "off", "dead", "starting" or "serving" */
-	unsigned restarts;
-	struct registrar_counters counters; /* its own and main's */
-};
-struct registrar_report registrar_process_report(const struct registrar_process *process);
+struct service_report registrar_process_report(const struct registrar_process *process);
+
+/* The registrar's own counters and main's. */
+struct registrar_counters registrar_process_counters(const struct registrar_process *process);
 
 #endif

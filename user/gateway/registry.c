@@ -277,6 +277,7 @@ static int new_port(struct registry *registry, struct proxy_entry *proxy,
 	}
 	new->value.port_id = registry->free_ids[--registry->free_count];
 	registry->by_id[new->value.port_id] = new;
+	registry->options.port_made(new->value.port_id, registry->options.context);
 	registry->port_count++;
 	proxy->port_count++;
 	*port = new;

@@ -69,6 +69,8 @@ struct registry_options {
 	uint32_t max_ports;
 	/* Flows that came by this port entry and live. */
 	uint64_t (*flows_of)(uint32_t port_id, void *context);
+	/* A port entry was made with this number. */
+	void (*port_made)(uint32_t port_id, void *context);
 	/* The number of next-hop entries has changed. */
 	void (*nexthop_changed)(uint32_t count, void *context);
 	void *context;

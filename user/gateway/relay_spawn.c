@@ -124,6 +124,7 @@ int relay_spawn(struct relay_process *relay)
 		.half_open_by_client = intercept_half_open_by_client(options->intercept),
 		.state = &intercept_relay_states(options->intercept)[relay->index],
 		.shared = relay->shared,
+		.port_stats = relay->port_stats,
 		.ended = relay->ended,
 		.user = options->user,
 	};

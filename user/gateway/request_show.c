@@ -9,13 +9,6 @@
 #include "requests.h"
 #include "units.h"
 
-static const char *attached_by(const struct intercept_interface *interface)
-{
-	if (intercept_interface_is_gone(interface))
-		return "gone";
-	return interface->tcx ? "tcx" : "clsact";
-}
-
 static json_t *show_interfaces(const struct gateway *gateway)
 {
 	const struct list *list = intercept_interfaces(gateway->intercept);
@@ -28,31 +21,30 @@ static json_t *show_interfaces(const struct gateway *gateway)
 		json_array_append_new(array,
 				      json_pack("{s:s,s:s,s:s}", "dev", interface->dev, "side",
 						interface->side == SIDE_LAN ? "lan" : "wan",
-						"attach", attached_by(interface)));
+						"attach", intercept_attached_by(interface)));
 	}
 	return array;
 }
 
 static json_t *show_relays(const struct gateway *gateway)
 {
-	static const char *const phases[] = { "dead", "starting", "serving", "hung" };
 	json_t *array = json_array();
 
 	for (unsigned i = 0; i < supervisor_relay_count(gateway->supervisor); i++) {
 		struct relay_report report = supervisor_report(gateway->supervisor, i);
 
-		json_array_append_new(array,
-				      json_pack("{s:i,s:i,s:s,s:I,s:i}", "index", (int)i, "pid",
-						(int)report.pid, "state", phases[report.phase],
-						"flows", (json_int_t)report.flows, "restarts",
-						(int)report.restarts));
+		json_array_append_new(array, json_pack("{s:i,s:i,s:s,s:I,s:i}", "index", (int)i,
+						       "pid", (int)report.pid, "state",
+						       relay_phase_name(report.phase), "flows",
+						       (json_int_t)report.flows, "restarts",
+						       (int)report.restarts));
 	}
 	return array;
 }
 
 static json_t *show_registrar(const struct gateway *gateway)
 {
-	struct registrar_report report = registrar_process_report(gateway->registrar);
+	struct service_report report = registrar_process_report(gateway->registrar);
 
 	return json_pack("{s:s,s:i,s:i,s:I}", "state", report.state, "pid", (int)report.pid,
 			 "restarts", (int)report.restarts, "services",
@@ -65,23 +57,35 @@ static json_t *show_kernel_engine(const struct gateway *gateway)
 			 gateway->kernel_engine_why);
 }
 
+static json_t *show_metrics(const struct gateway *gateway)
+{
+	const struct metrics_config *config = &gateway->config->metrics;
+	struct service_report report = metrics_process_report(gateway->metrics);
+	char endpoint[ENDPOINT_TEXT_MAX] = "";
+
+	if (config->port)
+		endpoint_format(config->address, config->port, endpoint);
+	return json_pack("{s:s,s:i,s:i,s:s}", "state", report.state, "pid", (int)report.pid,
+			 "restarts", (int)report.restarts, "listen", endpoint);
+}
+
 static json_t *show_status(const struct gateway *gateway)
 {
-	const char *state = gateway->draining ? "draining" : "running";
 	struct wan_params params = { .engine = (__u8)gateway->config->engine };
 	char engine[UNIT_TEXT_MAX];
 	uint64_t now_us = 0;
 
 	sd_event_now(gateway->event, CLOCK_MONOTONIC, &now_us);
-	return json_pack("{s:s,s:i,s:s,s:s,s:I,s:s,s:s,s:o,s:o,s:o,s:o,s:I,s:I,s:I,s:I,s:I,s:I}",
+	return json_pack("{s:s,s:i,s:s,s:s,s:I,s:s,s:s,s:o,s:o,s:o,s:o,s:o,s:I,s:I,s:I,s:I,s:I,s:I}",
 			 "version", SLUICE_VERSION, "pid", (int)getpid(), "config",
 			 gateway->options.config_path, "pin_dir", gateway->options.pin_dir,
 			 "uptime_s", (json_int_t)((now_us - gateway->started_us) / 1000000),
-			 "state", gateway->stopping ? "stopping" : state, "engine",
+			 "state", gateway_state(gateway), "engine",
 			 params_get(&params, "engine", engine), "kernel_engine",
 			 show_kernel_engine(gateway), "interfaces", show_interfaces(gateway),
 			 "relays", show_relays(gateway), "registrar", show_registrar(gateway),
-			 "proxies", (json_int_t)registry_proxy_count(gateway->registry), "ports",
+			 "metrics", show_metrics(gateway), "proxies",
+			 (json_int_t)registry_proxy_count(gateway->registry), "ports",
 			 (json_int_t)registry_port_count(gateway->registry), "params",
 			 (json_int_t)registry_params_count(gateway->registry), "flows",
 			 (json_int_t)supervisor_flows(gateway->supervisor), "half_open",
@@ -209,7 +213,7 @@ static json_t *show_counters(const struct gateway *gateway)
 {
 	struct intercept_counters intercept = { 0 };
 	struct relay_counters relays = { 0 };
-	struct registrar_counters registrar = registrar_process_report(gateway->registrar).counters;
+	struct registrar_counters registrar = registrar_process_counters(gateway->registrar);
 	json_t *of_intercept = json_object(), *of_relays = json_object();
 	json_t *of_registrar = json_object(), *of_log = json_object();
 

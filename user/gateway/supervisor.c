@@ -83,9 +83,7 @@ static void forget(struct relay_process *relay)
 	struct supervisor *supervisor = relay->supervisor;
 
 	intercept_forget_relay(supervisor->options.intercept, relay->index);
-	memset(relay->shared->port_flows, 0,
-	       supervisor->options.max_ports * sizeof(relay->shared->port_flows[0]));
-	relay->shared->flows = 0;
+	port_stats_forget(relay);
 	relay->phase = RELAY_DEAD;
 	relay->pid = 0;
 	relay->channel_source = sd_event_source_disable_unref(relay->channel_source);
@@ -240,8 +238,9 @@ static int map_shared(struct relay_process *relay)
 		relay->shared = NULL;
 		return -ENOMEM;
 	}
+	relay->port_stats = port_stats_new(relay->supervisor->options.max_ports);
 	relay->ended = ended_ring_new();
-	return relay->ended ? 0 : -ENOMEM;
+	return relay->port_stats && relay->ended ? 0 : -ENOMEM;
 }
 
 int supervisor_new(const struct supervisor_options *options, struct supervisor **supervisor)
@@ -263,6 +262,9 @@ int supervisor_new(const struct supervisor_options *options, struct supervisor *
 					    ENDED_DELAY_US, 0, on_ended_timer, new);
 	if (result >= 0)
 		result = sd_event_source_set_enabled(new->ended_timer, SD_EVENT_OFF);
+	new->port_bases = calloc(options->max_ports, sizeof(*new->port_bases));
+	if (result >= 0 && !new->port_bases)
+		result = -ENOMEM;
 	for (unsigned i = 0; i < options->relays && !result; i++)
 		result = map_shared(&new->relays[i]);
 	for (unsigned i = 0; i < options->relays && !result; i++)
@@ -313,10 +315,19 @@ void supervisor_free(struct supervisor *supervisor)
 			forget(relay);
 		if (relay->shared)
 			munmap(relay->shared, relay->shared_size);
+		port_stats_free(relay->port_stats, supervisor->options.max_ports);
 		ended_ring_free(relay->ended);
 	}
 	sd_event_source_disable_unref(supervisor->ended_timer);
+	free(supervisor->port_bases);
 	free(supervisor);
+}
+
+const char *relay_phase_name(enum relay_phase phase)
+{
+	static const char *const names[] = { "dead", "starting", "serving", "hung" };
+
+	return names[phase];
 }
 
 unsigned supervisor_relay_count(const struct supervisor *supervisor)
@@ -342,24 +353,7 @@ struct relay_report supervisor_report(const struct supervisor *supervisor, unsig
 	return (struct relay_report){ .pid = process->pid,
 				      .phase = hung ? RELAY_HUNG : process->phase,
 				      .flows = process->shared->flows,
+				      .flow_limit = process->shared->flow_limit,
 				      .restarts = process->restarts.count,
 				      .counters = process->shared->counters };
-}
-
-uint64_t supervisor_flows(const struct supervisor *supervisor)
-{
-	uint64_t sum = 0;
-
-	for (unsigned i = 0; i < supervisor->options.relays; i++)
-		sum += supervisor->relays[i].shared->flows;
-	return sum;
-}
-
-uint64_t supervisor_port_flows(const struct supervisor *supervisor, uint32_t port_id)
-{
-	uint64_t sum = 0;
-
-	for (unsigned i = 0; i < supervisor->options.relays; i++)
-		sum += supervisor->relays[i].shared->port_flows[port_id];
-	return sum;
 }

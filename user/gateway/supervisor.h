@@ -13,12 +13,16 @@
 
 #include "counters.h"
 #include "flow.h"
+#include "flow_stats.h"
 #include "intercept.h"
 #include "trace.h"
 
 /* RELAY_HUNG is only reported: serving, but without a sign of life for so long
  * that it gets no connections. */
 enum relay_phase { RELAY_DEAD, RELAY_STARTING, RELAY_SERVING, RELAY_HUNG };
+
+/* "dead", "starting", "serving" or "hung". */
+const char *relay_phase_name(enum relay_phase phase);
 
 struct supervisor;
 
@@ -61,6 +65,7 @@ struct relay_report {
 	pid_t pid; /* 0 when dead */
 	enum relay_phase phase;
 	uint64_t flows;
+	uint64_t flow_limit; /* as many as its descriptors suffice for; 0: not known yet */
 	unsigned restarts;
 	struct relay_counters counters;
 };
@@ -69,6 +74,19 @@ struct relay_report supervisor_report(const struct supervisor *supervisor, unsig
 /* Flows alive in all relays, and of these those by one port entry. */
 uint64_t supervisor_flows(const struct supervisor *supervisor);
 uint64_t supervisor_port_flows(const struct supervisor *supervisor, uint32_t port_id);
+
+/* Whether relays take samples and count totals; flows begun and alive are counted always. */
+void supervisor_set_sampling(struct supervisor *supervisor, bool sampling);
+
+void supervisor_figures(const struct supervisor *supervisor, struct flow_figures *figures);
+
+/* Those of one port entry. False, and nothing set, when no flow ever came by it. */
+bool supervisor_port_figures(const struct supervisor *supervisor, uint32_t port_id,
+			     struct flow_figures *figures);
+
+/* A new port entry has this number, which an earlier one may have had: its
+ * totals begin with 0. */
+void supervisor_port_made(struct supervisor *supervisor, uint32_t port_id);
 
 /* Gets a list of flows: records is freed by the callee, and NULL when memory was short. */
 typedef void flows_handler(struct flow_record *records, size_t count, void *context);

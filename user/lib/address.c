@@ -34,22 +34,30 @@ bool address_is_ipv4(const uint8_t address[16])
 	return memcmp(address, v4_mapped_prefix, sizeof(v4_mapped_prefix)) == 0;
 }
 
+bool address_is_loopback(const uint8_t address[16])
+{
+	static const uint8_t loopback[16] = { [15] = 1 };
+
+	return address_is_ipv4(address) ? address[12] == 127 : memcmp(address, loopback, 16) == 0;
+}
+
 static bool ipv4_is_unicast(const uint8_t address[4])
 {
 	static const uint8_t unspecified[4], broadcast[4] = { 255, 255, 255, 255 };
 
 	return memcmp(address, unspecified, 4) != 0 && memcmp(address, broadcast, 4) != 0 &&
-	       address[0] != 127 && (address[0] & 0xf0) != 224;
+	       (address[0] & 0xf0) != 224;
 }
 
 bool address_is_unicast(const uint8_t address[16])
 {
-	static const uint8_t unspecified[16], loopback[16] = { [15] = 1 };
+	static const uint8_t unspecified[16];
 
+	if (address_is_loopback(address))
+		return false;
 	if (address_is_ipv4(address))
 		return ipv4_is_unicast(address + 12);
-	return memcmp(address, unspecified, 16) != 0 && memcmp(address, loopback, 16) != 0 &&
-	       address[0] != 0xff;
+	return memcmp(address, unspecified, 16) != 0 && address[0] != 0xff;
 }
 
 int endpoint_parse(const char *text, uint8_t address[16], uint16_t *port)

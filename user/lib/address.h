@@ -27,6 +27,9 @@ bool address_is_ipv4(const uint8_t address[16]);
  * broadcast or loopback. */
 bool address_is_unicast(const uint8_t address[16]);
 
+/* True for an address that only this host can reach: 127.0.0.0/8 and ::1. */
+bool address_is_loopback(const uint8_t address[16]);
+
 /* "10.0.0.1:80" or "[2001:db8::1]:80". port is in host byte order, 1..65535. 0 or -EINVAL. */
 int endpoint_parse(const char *text, uint8_t address[16], uint16_t *port);
 

@@ -16,7 +16,6 @@
 struct pass {
 	struct config_words words;
 	cfg_opt_t *root; /* the outermost table */
-	const char *const *unsupported;
 	bool stopped; /* nothing after cut_at can be understood */
 	size_t cut_at; /* start of the statement that was not understood */
 	unsigned cut_depth; /* how many sections were open there */
@@ -317,18 +316,6 @@ static void section_check(struct pass *pass, const cfg_opt_t *option, struct sta
 			     wants_title ? " NAME" : "");
 }
 
-static bool is_unsupported(const struct pass *pass, const struct scope *scope,
-			   const struct statement *statement)
-{
-	if (scope->name || !statement->is_section)
-		return false;
-	for (const char *const *name = pass->unsupported; *name; name++) {
-		if (word_is(&statement->name, *name))
-			return true;
-	}
-	return false;
-}
-
 /* True when the statement is a section of the outermost level within another:
  * its closing brace is missing, and nothing after this is where it seems. */
 static bool is_misplaced(struct pass *pass, const struct scope *scope,
@@ -342,11 +329,7 @@ static bool is_misplaced(struct pass *pass, const struct scope *scope,
 static void unknown_check(struct pass *pass, const struct scope *scope, struct statement *statement)
 {
 	statement->is_wrong = true;
-	if (is_unsupported(pass, scope, statement)) {
-		config_error(errors_of(pass), statement->name.line,
-			     "section " NAME_FORMAT " is not supported by this version",
-			     NAME_OF(&statement->name));
-	} else if (is_misplaced(pass, scope, statement)) {
+	if (is_misplaced(pass, scope, statement)) {
 		config_error(errors_of(pass), scope->line,
 			     "section \"%s\" is not closed, expected \"}\" before line %d",
 			     scope->name, statement->name.line);
@@ -447,13 +430,11 @@ static void text_cut(struct config_text *text, const struct pass *pass)
 	text->text[text->length] = '\0';
 }
 
-void config_text_check(struct config_text *text, cfg_opt_t *options, const char *const *unsupported,
-		       struct config_errors *errors)
+void config_text_check(struct config_text *text, cfg_opt_t *options, struct config_errors *errors)
 {
 	struct pass pass = {
 		.words = { .text = text, .errors = errors, .line = 1 },
 		.root = options,
-		.unsupported = unsupported,
 	};
 	struct scope file = { .options = options, .key_lines = text->key_lines };
 	size_t text_length = strlen(text->text);

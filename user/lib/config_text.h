@@ -39,10 +39,8 @@ struct config_text {
 /* Reads the file. 0 or a negative errno; free with config_text_free() in either case. */
 int config_text_read(struct config_text *text, const char *path);
 
-/* The pass described above. options is libconfuse's table of the outermost
- * level; unsupported names sections that are known but not built in (NULL ends it). */
-void config_text_check(struct config_text *text, cfg_opt_t *options, const char *const *unsupported,
-		       struct config_errors *errors);
+/* The pass described above. options is libconfuse's table of the outermost level. */
+void config_text_check(struct config_text *text, cfg_opt_t *options, struct config_errors *errors);
 
 /* To be called as libconfuse ends one section after the other: where it began. */
 int config_text_section_line(struct config_text *text);

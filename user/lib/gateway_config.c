@@ -377,7 +377,8 @@ struct option_tables {
 	cfg_opt_t proxy[3];
 	cfg_opt_t registrar[REGISTRAR_OPTIONS];
 	cfg_opt_t policy[POLICY_OPTIONS];
-	cfg_opt_t file[FILE_KEY_COUNT + 5];
+	cfg_opt_t metrics[METRICS_OPTIONS];
+	cfg_opt_t file[FILE_KEY_COUNT + 6];
 };
 
 static cfg_opt_t section_option(const char *name, cfg_opt_t *options,
@@ -408,6 +409,7 @@ static void option_tables_init(struct option_tables *tables)
 	tables->proxy[2] = end;
 	registrar_options_init(tables->registrar);
 	policy_options_init(tables->policy);
+	metrics_options_init(tables->metrics);
 	for (i = 0; i < FILE_KEY_COUNT; i++) {
 		tables->file[i] = (cfg_opt_t)CFG_STR_CB(
 			file_keys[i].key, NULL,
@@ -418,6 +420,8 @@ static void option_tables_init(struct option_tables *tables)
 	tables->file[i] = section_option("registrar", tables->registrar, on_registrar_end);
 	tables->file[i++].flags &= ~CFGF_TITLE;
 	tables->file[i++] = section_option("policy", tables->policy, on_policy_end);
+	tables->file[i] = section_option("metrics", tables->metrics, on_metrics_end);
+	tables->file[i++].flags &= ~CFGF_TITLE;
 	tables->file[i] = end;
 }
 
@@ -469,7 +473,6 @@ static struct gateway_config *config_default(void)
 
 static int parts_load(struct config_parts *parts, const char *path)
 {
-	static const char *const unsupported[] = { "metrics", NULL };
 	struct option_tables tables;
 	int result;
 
@@ -480,7 +483,7 @@ static int parts_load(struct config_parts *parts, const char *path)
 	if (result < 0)
 		return result;
 	option_tables_init(&tables);
-	config_text_check(&parts->text, tables.file, unsupported, parts->errors);
+	config_text_check(&parts->text, tables.file, parts->errors);
 	result = parts_parse(parts, &tables);
 	if (result < 0)
 		return result;

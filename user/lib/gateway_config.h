@@ -49,6 +49,13 @@ struct registrar_config {
 	uint32_t lease_s; /* seconds that a registration lives without renewal */
 };
 
+/* The `metrics` section. */
+struct metrics_config {
+	uint8_t address[16]; /* to listen on; of this host alone, unless public */
+	uint16_t port; /* host byte order; 0: there are no metrics */
+	bool is_public; /* others than this host may ask (key public) */
+};
+
 struct gateway_config {
 	char (*lan)[IFNAMSIZ]; /* interfaces whose clients are served, at least one; owned */
 	size_t lan_count;
@@ -69,6 +76,7 @@ struct gateway_config {
 	struct registrar_config registrar;
 	struct policy_config *policies; /* owned */
 	size_t policy_count;
+	struct metrics_config metrics;
 	uint8_t (*keys)[KEY_SIZE]; /* of the policies, in their order; secret_new(); owned */
 };
 

@@ -75,6 +75,12 @@ struct policy_part {
 	uint32_t max_flows;
 };
 
+/* A `metrics` section. */
+struct metrics_part {
+	int listen_line; /* 0: not given */
+	bool is_wrong; /* a mistake of a value has been reported */
+};
+
 /* An interface of `lan` or `wan`. */
 struct interface_part {
 	char name[IFNAMSIZ];
@@ -96,7 +102,7 @@ struct config_parts {
 	size_t proxy_count;
 	struct policy_part *policies; /* owned */
 	size_t policy_count;
-	int registrar_line; /* 0: no such section yet */
+	int registrar_line, metrics_line; /* 0: no such section yet */
 	/* Of the section that is being read; moved into it at its end. */
 	struct settings settings;
 	struct port_part *ports;
@@ -105,6 +111,7 @@ struct config_parts {
 	bool nexthop;
 	struct policy_part policy;
 	bool has_listen; /* of the registrar section: given, right or wrong */
+	struct metrics_part metrics;
 };
 
 /* What libconfuse's callbacks fill in, as it hands them no pointer of ours. */
@@ -132,6 +139,12 @@ int on_policy_end(cfg_t *file, cfg_opt_t *option);
 void policies_check(struct config_parts *parts);
 
 void policy_part_free(struct policy_part *policy);
+
+/* ---- user/lib/gateway_config_metrics.c ---- */
+
+#define METRICS_OPTIONS 3
+void metrics_options_init(cfg_opt_t options[METRICS_OPTIONS]);
+int on_metrics_end(cfg_t *file, cfg_opt_t *option);
 
 /* ---- user/lib/gateway_config_check.c ---- */
 

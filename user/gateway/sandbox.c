@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * Shutting the registrar in: another user, no capability, an empty root, limits,
- * and the system calls that serving takes; any other one kills it.
- */
+/* See sandbox.h. */
+#include "sandbox.h"
+
 #include <errno.h>
 #include <seccomp.h>
 #include <string.h>
@@ -12,16 +11,10 @@
 #include "child.h"
 #include "log.h"
 #include "privileges.h"
-#include "registrar.h"
 
 #define ERROR_MAX 160
 
-/* Connections, and what a process has besides. */
-#define DESCRIPTORS_MAX (REGISTRAR_CONNECTIONS_MAX + 64)
-
-/* Far more than all connections take: 1024 handshakes of at most 160 KiB. */
-#define MEMORY_MAX (512UL << 20)
-
+/* What every child needs that serves connections and talks to main. */
 static const int allowed[] = {
 	SCMP_SYS(read),		SCMP_SYS(write),	  SCMP_SYS(recvfrom),
 	SCMP_SYS(sendto),	SCMP_SYS(recvmsg),	  SCMP_SYS(sendmsg),
@@ -38,13 +31,22 @@ static const int allowed[] = {
 /* Memory may be had, but none that can be executed. */
 static const int mapping[] = { SCMP_SYS(mmap), SCMP_SYS(mprotect) };
 
-static int filter_system_calls(void)
+static int allow(scmp_filter_ctx filter, const int *calls, size_t count)
+{
+	int result = 0;
+
+	for (size_t i = 0; i < count && !result; i++)
+		result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, calls[i], 0);
+	return result;
+}
+
+static int filter_system_calls(const struct sandbox *sandbox)
 {
 	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
 	int result = filter ? 0 : -ENOMEM;
 
-	for (size_t i = 0; i < sizeof(allowed) / sizeof(allowed[0]) && !result; i++)
-		result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, allowed[i], 0);
+	result = result ?: allow(filter, allowed, sizeof(allowed) / sizeof(allowed[0]));
+	result = result ?: allow(filter, sandbox->calls, sandbox->call_count);
 	for (size_t i = 0; i < sizeof(mapping) / sizeof(mapping[0]) && !result; i++)
 		result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, mapping[i], 1,
 					  SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
@@ -61,37 +63,38 @@ static int set_limit(__rlimit_resource_t resource, rlim_t value)
 }
 
 /* The sanitizer's shadow is larger than any limit. */
-static int limit_memory(void)
+static int limit_memory(size_t bytes)
 {
 #if defined(__SANITIZE_ADDRESS__)
+	(void)bytes;
 	return 0;
 #else
-	return set_limit(RLIMIT_AS, MEMORY_MAX);
+	return set_limit(RLIMIT_AS, bytes);
 #endif
 }
 
-int registrar_sandbox(const struct registrar_setup *setup)
+int sandbox_enter(const struct sandbox *sandbox)
 {
 	char error[ERROR_MAX];
-	int result = child_unmap_shared(setup->counters);
+	int result = child_unmap_shared(sandbox->shared);
 
 	if (result) {
-		log_error("registrar cannot give up main's memory: %s", strerror(-result));
+		log_error("%s cannot give up main's memory: %s", sandbox->name, strerror(-result));
 		return result;
 	}
-	result = privileges_confine(setup->user, setup->root, error, sizeof(error));
+	result = privileges_confine(sandbox->user, sandbox->root, error, sizeof(error));
 	if (result) {
-		log_error("registrar %s", error);
+		log_error("%s %s", sandbox->name, error);
 		return result;
 	}
-	if (!child_bind_to_main(setup->main_pid))
+	if (!child_bind_to_main(sandbox->main_pid))
 		return -ESRCH;
-	result = set_limit(RLIMIT_NOFILE, DESCRIPTORS_MAX);
+	result = set_limit(RLIMIT_NOFILE, sandbox->descriptors);
 	result = result ?: set_limit(RLIMIT_NPROC, 0);
 	result = result ?: set_limit(RLIMIT_CORE, 0);
-	result = result ?: limit_memory();
-	result = result ?: filter_system_calls();
+	result = result ?: limit_memory(sandbox->memory);
+	result = result ?: filter_system_calls(sandbox);
 	if (result)
-		log_error("registrar cannot shut itself in: %s", strerror(-result));
+		log_error("%s cannot shut itself in: %s", sandbox->name, strerror(-result));
 	return result;
 }
