@@ -164,6 +164,7 @@ void metrics_snapshot_take(const struct gateway *gateway, struct metrics_snapsho
 	snprintf(snapshot->state, sizeof(snapshot->state), "%s", gateway_state(gateway));
 	intercept_read_counters(gateway->intercept, &snapshot->intercept);
 	snapshot->registrar = registrar_process_counters(gateway->registrar);
+	snapshot->log = *gateway->ended.counters;
 	supervisor_figures(gateway->supervisor, &snapshot->figures);
 	add_processes(gateway, snapshot);
 	add_interfaces(gateway, snapshot);

@@ -163,6 +163,7 @@ static json_t *table_json(const struct metrics_table *table)
 static json_t *counters_json(const struct metrics_snapshot *snapshot)
 {
 	json_t *intercept = json_array(), *relay = json_array(), *registrar = json_array();
+	json_t *log = json_array();
 
 #define ADD_COUNTER(array, group, name, description)                                        \
 	json_array_append_new(array, json_pack("{s:s,s:I,s:s}", "name", #name, "value",     \
@@ -171,15 +172,18 @@ static json_t *counters_json(const struct metrics_snapshot *snapshot)
 #define ADD_INTERCEPT(name, description) ADD_COUNTER(intercept, intercept, name, description)
 #define ADD_RELAY(name, description) ADD_COUNTER(relay, relays, name, description)
 #define ADD_REGISTRAR(name, description) ADD_COUNTER(registrar, registrar, name, description)
+#define ADD_LOG(name, description) ADD_COUNTER(log, log, name, description)
 	INTERCEPT_COUNTERS(ADD_INTERCEPT)
 	RELAY_COUNTERS(ADD_RELAY)
 	REGISTRAR_COUNTERS(ADD_REGISTRAR)
+	LOG_COUNTERS(ADD_LOG)
 #undef ADD_INTERCEPT
 #undef ADD_RELAY
 #undef ADD_REGISTRAR
+#undef ADD_LOG
 #undef ADD_COUNTER
-	return json_pack("{s:o,s:o,s:o}", "intercept", intercept, "relay", relay, "registrar",
-			 registrar);
+	return json_pack("{s:o,s:o,s:o,s:o}", "intercept", intercept, "relay", relay, "registrar",
+			 registrar, "log", log);
 }
 
 char *metrics_json(const struct metrics_snapshot *snapshot)

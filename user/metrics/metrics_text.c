@@ -382,12 +382,15 @@ static void write_counters(FILE *out, const struct metrics_snapshot *snapshot)
 #define WRITE_RELAY(name, description) WRITE_COUNTER("relay", relays, name, "Relays: " description)
 #define WRITE_REGISTRAR(name, description) \
 	WRITE_COUNTER("registrar", registrar, name, "Registrar: " description)
+#define WRITE_LOG(name, description) WRITE_COUNTER("log", log, name, "Log: " description)
 	INTERCEPT_COUNTERS(WRITE_INTERCEPT)
 	RELAY_COUNTERS(WRITE_RELAY)
 	REGISTRAR_COUNTERS(WRITE_REGISTRAR)
+	LOG_COUNTERS(WRITE_LOG)
 #undef WRITE_INTERCEPT
 #undef WRITE_RELAY
 #undef WRITE_REGISTRAR
+#undef WRITE_LOG
 #undef WRITE_COUNTER
 }
 

@@ -79,6 +79,7 @@ struct metrics_snapshot {
 	struct intercept_counters intercept;
 	struct relay_counters relays; /* of all together */
 	struct registrar_counters registrar;
+	struct log_counters log;
 	struct flow_figures figures; /* of all flows */
 	uint32_t process_count, interface_count, remote_count;
 	uint32_t remotes_omitted; /* port entries with flows beyond METRICS_REMOTES_MAX */
