@@ -26,6 +26,10 @@
  * default); this is for when it does not. */
 #define CONNECT_DEADLINE_NS (180 * 1000000000ULL)
 
+/* How long an ended trunk's agent may take, from the SYN to its answer. Whoever listens
+ * at its port for a process that hangs is the kernel, which says nothing about that. */
+#define TRUNK_DEADLINE_NS (5 * 1000000000ULL)
+
 /* How long a connected WAN leg waits for the client's part of the handshake:
  * the kernel sends its SYN+ACK four times in this time. */
 #define JOIN_DEADLINE_NS (10 * 1000000000ULL)
@@ -176,7 +180,7 @@ static void connect_failed(struct gateway_flow *flow)
 
 	wan_leg_error(flow->core.remote.fd, &error);
 	/* Of the agent's port: the service behind it may be there. */
-	if (is_trunk_ended(flow) && error.error != ETIMEDOUT) {
+	if (is_trunk_ended(flow)) {
 		forward_instead(flow);
 		return;
 	}
@@ -241,6 +245,13 @@ static bool known_already(struct gateway_relay *relay, const struct syn_event *s
 	return false;
 }
 
+/* Of a held SYN, which can still be forwarded; a client that is connected already can
+ * only be reset, so it waits. */
+static uint64_t connect_deadline(const struct gateway_flow *flow)
+{
+	return is_trunk_ended(flow) && flow->syn->held ? TRUNK_DEADLINE_NS : CONNECT_DEADLINE_NS;
+}
+
 void half_open_syn(struct gateway_relay *relay, const struct syn_event *syn)
 {
 	struct gateway_flow *flow;
@@ -256,7 +267,7 @@ void half_open_syn(struct gateway_relay *relay, const struct syn_event *syn)
 	}
 	list_append(hash_bucket(relay, &flow->tuple), &flow->hash_link);
 	flow_trace_begin(flow);
-	flow->core.deadline_ns = relay->core.now_ns + CONNECT_DEADLINE_NS;
+	flow->core.deadline_ns = relay->core.now_ns + connect_deadline(flow);
 	if (bpf_map_lookup_elem(relay->setup.param_map, &flow->port.params_id, &flow->params)) {
 		forward_instead(flow); /* withdrawn this moment */
 		return;
@@ -495,10 +506,12 @@ void half_open_check(struct gateway_flow *flow)
 			give_back_again(flow);
 		return;
 	}
-	if (flow->core.state == FLOW_CONNECTING)
-		flow_end(&flow->core, FLOW_END_NO_ANSWER);
-	else
+	if (flow->core.state != FLOW_CONNECTING)
 		flow_end(&flow->core, FLOW_END_ABANDONED);
+	else if (is_trunk_ended(flow) && flow->syn->held)
+		forward_instead(flow);
+	else
+		flow_end(&flow->core, FLOW_END_NO_ANSWER);
 }
 
 void half_open_let_go(struct gateway_flow *flow)
