@@ -262,6 +262,21 @@ def alive(pid):
     return False
 
 
+def holds(pid, secret):
+    """Whether these bytes are anywhere in a process's own memory."""
+    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", 0) as memory:
+        for line in maps:
+            bounds, access = line.split()[:2]
+            if not access.startswith("rw"):
+                continue
+            start, end = (int(bound, 16) for bound in bounds.split("-"))
+            with contextlib.suppress(OSError, ValueError):
+                memory.seek(start)
+                if secret in memory.read(end - start):
+                    return True
+    return False
+
+
 def pids_in(namespace):
     done = run("ip", "netns", "pids", namespace.name)
     return [int(pid) for pid in done.stdout.split()]

@@ -10,7 +10,7 @@ import pytest
 
 from agent import (AGENT, LEASE, REGISTRAR_PORT, Agent, Talker, policy, registered, registrar,
                    service, wait_registered)
-from gateway import alive, serve
+from gateway import alive, holds, serve
 from rig import IPV4, IPV6, echo, resident_bytes, wait_for
 
 pytestmark = pytest.mark.stealing
@@ -460,21 +460,8 @@ def test_no_relay_has_a_key(open_gateway):
     with open(os.path.join(gateway.directory, "site.key")) as text:
         key = bytes.fromhex(text.read())
 
-    def has_key(pid):
-        with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", 0) as memory:
-            for line in maps:
-                bounds, access = line.split()[:2]
-                if not access.startswith("rw"):
-                    continue
-                start, end = (int(bound, 16) for bound in bounds.split("-"))
-                with contextlib.suppress(OSError, ValueError):
-                    memory.seek(start)
-                    if key in memory.read(end - start):
-                        return True
-        return False
-
-    assert has_key(gateway.process.pid) and has_key(registrar_pid(gateway))
-    assert not any(has_key(pid) for pid in gateway.relays())
+    assert holds(gateway.process.pid, key) and holds(registrar_pid(gateway), key)
+    assert not any(holds(pid, key) for pid in gateway.relays())
 
 
 # ---- policies at work ----

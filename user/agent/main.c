@@ -17,9 +17,11 @@
 
 #include "agent_config.h"
 #include "array.h"
+#include "file_limit.h"
 #include "log.h"
 #include "privileges.h"
 #include "session.h"
+#include "tls_memory.h"
 #include "trunk_end.h"
 #include "trunk_tuning.h"
 
@@ -357,6 +359,9 @@ int main(int argc, char **argv)
 
 	if (status >= 0)
 		return status;
+	if (tls_memory_open())
+		return EXIT_FAILURE;
+	file_limit_raise();
 	log_open("sluice-agent", arguments.verbose ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
 	agent.config_path = arguments.config_path;
 	if (agent_config_load(agent.config_path, &agent.config, stderr))

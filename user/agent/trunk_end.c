@@ -22,6 +22,7 @@
 #include "mptcp.h"
 #include "relay_flow.h"
 #include "socket_option.h"
+#include "tls_memory.h"
 #include "trunk_relay.h"
 #include "wan_options.h"
 #include "wan_tuning.h"
@@ -68,7 +69,13 @@ static int set_options(int fd, int family, const struct wan_params *params)
 	return result ?: wan_set_options(fd, family, params);
 }
 
-static int open_listener(const uint8_t address[16], uint16_t port, const struct wan_params *params)
+/*
+ * A listener that runs with these parameters. Beside one of ours that has others
+ * (known; -1: none): what was set on a socket cannot all be unset, so this one takes
+ * its place. Otherwise nobody else may have the port.
+ */
+static int open_listener(const uint8_t address[16], uint16_t port, const struct wan_params *params,
+			 int known)
 {
 	struct sockaddr_storage where;
 	socklen_t length = endpoint_to_sockaddr(address, port, &where);
@@ -80,26 +87,13 @@ static int open_listener(const uint8_t address[16], uint16_t port, const struct 
 		return -errno;
 	result = set_options(fd, where.ss_family, params);
 	result = result ?: socket_set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+	if (known >= 0) {
+		result = result ?: socket_set_int(known, SOL_SOCKET, SO_REUSEPORT, 1);
+		result = result ?: socket_set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+	}
 	if (!result &&
 	    (bind(fd, (struct sockaddr *)&where, length) < 0 || listen(fd, LISTEN_BACKLOG) < 0))
 		result = -errno;
-	if (!result)
-		return fd;
-	close(fd);
-	return result;
-}
-
-/* The listener that there is already, with these parameters from now on; -ENOENT,
- * or another negative errno. */
-static int take_listener(int known, const struct trunk_end *end, const uint8_t address[16])
-{
-	int fd = known >= 0 ? dup(known) : -1, result;
-
-	if (known < 0)
-		return -ENOENT;
-	if (fd < 0)
-		return -errno;
-	result = set_options(fd, address_is_ipv4(address) ? AF_INET : AF_INET6, &end->params);
 	if (!result)
 		return fd;
 	close(fd);
@@ -124,11 +118,9 @@ static int open_listeners(const struct trunk_ends *ends, struct trunk_end *end, 
 {
 	for (size_t i = 0; i < end->setup.count; i++) {
 		int known = find_listener(ends, end->addresses[i], end->trunk_port);
-		int fd = take_listener(known, end, end->addresses[i]);
+		int fd = open_listener(end->addresses[i], end->trunk_port, &end->params, known);
 		char endpoint[ENDPOINT_TEXT_MAX];
 
-		if (fd == -ENOENT)
-			fd = open_listener(end->addresses[i], end->trunk_port, &end->params);
 		if (fd >= 0) {
 			end->listeners[i] = fd;
 			continue;
@@ -238,6 +230,7 @@ static _Noreturn void run_child(const struct trunk_end *end)
 	int *keep = malloc(count * sizeof(*keep) + sizeof(own));
 	char name[48];
 
+	tls_memory_wipe();
 	if (!keep)
 		_exit(EXIT_FAILURE);
 	memcpy(keep, end->listeners, count * sizeof(*keep));
@@ -247,8 +240,8 @@ static _Noreturn void run_child(const struct trunk_end *end)
 	_exit(trunk_relay_run(&end->setup));
 }
 
-/* A failure is logged and tried again: gateways then find nobody at the port,
- * and forward. Always 0. */
+/* A failure is logged and tried again; meanwhile connections wait at the listener,
+ * as long as their gateways have patience. Always 0. */
 static int start_process(struct trunk_end *end)
 {
 	int channel[2], result = 0;
@@ -307,6 +300,7 @@ static void end_drain(struct trunk_end *end)
 	if (end->draining)
 		return;
 	end->draining = true;
+	end->restart = sd_event_source_disable_unref(end->restart);
 	close_listeners(end);
 	if (end->channel >= 0 && send(end->channel, "d", 1, MSG_NOSIGNAL | MSG_DONTWAIT) != 1)
 		log_debug("trunk of service %u: %s", end->setup.service_port, strerror(errno));
@@ -463,6 +457,7 @@ int trunk_ends_apply(struct trunk_ends *ends, const struct agent_config *config,
 		else if (i >= before)
 			start_process(ends->ends[i]);
 	}
+	remove_gone(ends);
 	return 0;
 }
 

@@ -24,8 +24,6 @@ struct listener {
 	int fd;
 };
 
-/* Takes what waits, so that somebody else's process can listen here, and nothing
- * waits for nobody. */
 static void close_listeners(struct trunk_relay *relay)
 {
 	for (size_t i = 0; i < relay->setup.count; i++) {
@@ -35,18 +33,34 @@ static void close_listeners(struct trunk_relay *relay)
 	}
 }
 
+/* True if there may be more. */
+static bool accept_some(struct listener *listener)
+{
+	for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
+		int fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+		if (fd < 0)
+			return false;
+		trunk_flow_begin(listener->relay, fd);
+	}
+	return true;
+}
+
 static void listener_ready(struct watch *watch, uint32_t events)
 {
 	struct listener *listener = list_entry(watch, struct listener, watch);
 
 	(void)events;
-	for (int i = 0; i < ACCEPTS_PER_TURN && listener->fd >= 0; i++) {
-		int fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (listener->fd >= 0) /* closed earlier in this turn */
+		accept_some(listener);
+}
 
-		if (fd < 0)
-			return;
-		trunk_flow_begin(listener->relay, fd);
-	}
+/* What waits is served: its gateways are past choosing another way. */
+static void accept_all(struct trunk_relay *relay)
+{
+	for (size_t i = 0; i < relay->setup.count; i++)
+		while (relay->listeners[i].fd >= 0 && accept_some(&relay->listeners[i]))
+			;
 }
 
 static void channel_ready(struct watch *watch, uint32_t events)
@@ -58,6 +72,7 @@ static void channel_ready(struct watch *watch, uint32_t events)
 	(void)events;
 	if (length < 0 && errno == EAGAIN)
 		return;
+	accept_all(relay);
 	close_listeners(relay);
 	relay->draining = true;
 	if (length <= 0)

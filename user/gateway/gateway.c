@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "file_limit.h"
 #include "log.h"
 #include "mptcp.h"
 #include "namespace_lock.h"
@@ -211,17 +212,6 @@ int gateway_check(const struct gateway_config *config, char *error)
 		return -ENOENT;
 	}
 	return registry_check(config, error);
-}
-
-/* A flow is two descriptors. */
-static void raise_limits(void)
-{
-	struct rlimit files;
-
-	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
-		files.rlim_cur = files.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &files);
-	}
 }
 
 static int lock_namespace(struct gateway *gateway, char *error)
@@ -487,7 +477,7 @@ int gateway_start(struct gateway *gateway, const struct gateway_options *options
 	gateway->options = *options;
 	gateway->config = config;
 	gateway->namespace_lock = -1;
-	raise_limits();
+	file_limit_raise();
 	result = lock_namespace(gateway, error);
 	if (result)
 		return result;
