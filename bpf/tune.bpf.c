@@ -159,7 +159,7 @@ static __always_inline void leave(struct bpf_sock_ops *ops)
 		return;
 	own->is_part = 0; /* another daemon's program comes next */
 	all = find_mptcp_own(ops);
-	if (all && all->connections > 1)
+	if (all && all->connections > 0)
 		__sync_fetch_and_add(&all->connections, -1);
 }
 
