@@ -155,6 +155,15 @@ static __always_inline __u64 current_rate(const struct linkrate *link)
 	return link->rate;
 }
 
+/* value x by / of, which is past 64 bits for rates of some ten Gbit/s unless both lose
+ * some of their precision. */
+static __always_inline __u64 scale(__u64 value, __u64 by, __u64 of)
+{
+	__u32 shift = (by | of) >> 32 ? 20 : 0;
+
+	return value * (by >> shift) / (of >> shift ?: 1);
+}
+
 /*
  * One connection of several that carry one stream (MPTCP) has a part of the rate:
  * tune.bpf.c lowers its SO_MAX_PACING_RATE to that. Everything in struct
@@ -165,7 +174,7 @@ static __always_inline __u64 part_of(const struct sock *sk, const struct linkrat
 {
 	__u64 bound = sk->sk_max_pacing_rate;
 
-	return bound < link->top ? whole * bound / link->top : whole;
+	return bound < link->top ? scale(whole, bound, link->top) : whole;
 }
 
 static __always_inline __u64 whole_of(const struct sock *sk, const struct linkrate *link,
@@ -173,7 +182,7 @@ static __always_inline __u64 whole_of(const struct sock *sk, const struct linkra
 {
 	__u64 bound = sk->sk_max_pacing_rate;
 
-	return bound < link->top && bound ? part * link->top / bound : part;
+	return bound < link->top && bound ? scale(part, link->top, bound) : part;
 }
 
 /* Window and pacing from the rate. The kernel paces payload; what the rate is
