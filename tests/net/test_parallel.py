@@ -185,6 +185,21 @@ def test_a_rate_is_shared_by_the_connections_at_both_ends(net, listening, family
     assert len(segments) - len(marked) <= 4 * 4, len(segments)
 
 
+def test_linkrate_knows_its_part_of_a_rate_beyond_32_bits(alone, net, listening, family):
+    """100 Gbit/s; the part is what a program can set, 32 bits of bytes a second."""
+    announce(listening, family, SERVICE, rate="100gbit", rtt="1ms", flow_control="linkrate",
+             trunk=TRUNK, parallel=2)
+    near, far = net.connection(family, SERVICE)
+    wait_connections(net, listening, near, 2)
+
+    def paced():
+        carry(near, far, MIB)
+        carry(far, near, MIB)
+        return min(rate for lines in (wan_legs(net), trunk_ends(net))
+                   for rate in numbers(r"pacing_rate (\d+)bps", lines)) > 30_000_000_000
+    wait_for(paced, "every connection has its part of the rate", 60)
+
+
 @pytest.mark.parametrize("side", ["gateway", "remote"])
 def test_the_first_flight_is_that_of_rate_times_rtt(net, listening, family, side):
     announce(listening, family, SERVICE, rate="100mbit", rtt="100ms", flow_control="cubic",
@@ -302,7 +317,8 @@ def stopped(pids):
         yield
     finally:
         for pid in pids:
-            os.kill(pid, signal.SIGCONT)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
 
 
 def test_a_flow_that_the_kernel_carries_needs_nobody_at_either_end(net, listening, family):

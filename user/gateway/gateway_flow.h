@@ -26,6 +26,7 @@ struct gateway_flow {
 	struct syn_event *syn; /* owned */
 	bool asked; /* the agent that ends the trunk has been asked and has not answered yet */
 	uint8_t additions; /* rounds in which connections were added to no avail */
+	uint8_t lost; /* looks in a row that found no connection at all */
 	bool one_connection; /* parallel was asked for and cannot be had */
 	unsigned reinjections; /* how often the held SYN went back in */
 	uint8_t traces; /* bit mask of the traces that it is in (flow_trace.c) */

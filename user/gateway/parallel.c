@@ -11,6 +11,10 @@
 /* So often in a row, a second apart; a remote that takes fewer has said so by then. */
 #define ADDITIONS_MAX 5
 
+/* So often in a row without any connection, in spite of attempts to have one again: the
+ * remote knows nothing of the flow any more. The kernel would wait for a minute. */
+#define LOST_MAX 3
+
 /* The kernel's path manager, opened by the first flow that needs it. */
 static struct mptcp_manager *open_manager(struct gateway_relay *relay)
 {
@@ -38,7 +42,13 @@ void parallel_complete(struct gateway_flow *flow)
 		flow->one_connection = true;
 		return;
 	}
-	if (state.connections >= flow->params.parallel)
+	flow->lost = state.connections ? 0 : flow->lost + 1;
+	if (flow->lost > LOST_MAX) {
+		flow_end(&flow->core, FLOW_END_REMOTE_RESET);
+		return;
+	}
+	/* Those that were lost are worth new attempts. */
+	if (state.connections >= flow->params.parallel || flow->lost == 1)
 		flow->additions = 0;
 	if (state.connections >= flow->params.parallel || flow->additions >= ADDITIONS_MAX)
 		return;

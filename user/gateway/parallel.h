@@ -6,7 +6,8 @@
 #include "gateway_flow.h"
 
 /* Adds what is missing to a flow whose WAN leg is up, and notes in the flow when
- * nothing ever will be. To be called when the leg has answered, and now and then. */
+ * nothing ever will be. Ends a flow that has lost all and gets none again. To be called
+ * when the leg has answered, and then once a second. */
 void parallel_complete(struct gateway_flow *flow);
 
 #endif
