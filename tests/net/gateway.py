@@ -244,7 +244,10 @@ class Gateway:
         try:
             wait_for(all_reached, "counters", 5)
         except AssertionError:
-            raise AssertionError(f"counters rose by {last}, expected {expected}") from None
+            moved = {name: value - before[name] for name, value in self.counters().items()
+                     if value != before[name]}
+            raise AssertionError(f"counters rose by {last}, expected {expected}; "
+                                 f"all that rose: {moved}") from None
 
 
 def title(pid):
