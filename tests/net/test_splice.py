@@ -103,7 +103,11 @@ def test_questions_and_answers_of_all_sizes(net, gateway, family):
 
 
 @pytest.mark.timeout_seconds(240)
-def test_a_gigabyte_each_way_at_once(net, gateway, family):
+def test_a_gigabyte_each_way_at_once(net, gateway, family, request):
+    if by_kernel(gateway):
+        request.applymarker(pytest.mark.xfail(strict=False, raises=TimeoutError, reason=(
+            "known fault of the kernel engine: on a loaded machine both directions at full speed "
+            "may stall (docs/design.md)")))
     gateway.start(serve(5000))
     near, far = net.connection(family, 5000)
     up, down = Stream(GIB, seed=5), Stream(GIB, seed=6)
