@@ -5,7 +5,6 @@
  */
 #include "metrics_text.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,7 +33,7 @@ static void sample(FILE *out, const char *prefix, const char *name, const char *
 	if (*labels || *more)
 		fprintf(out, "{%s%s%s}", labels, *labels && *more ? "," : "", more);
 	/* Counts whole, measures as exact as they are. */
-	fprintf(out, floor(value) == value ? " %.0f\n" : " %.9g\n", value);
+	fprintf(out, (double)(int64_t)value == value ? " %.0f\n" : " %.9g\n", value);
 }
 
 /* text as a label's value. out has room for twice its length. */
@@ -244,7 +243,7 @@ static void write_gateway(FILE *out, const struct metrics_snapshot *snapshot)
 	family(out, PREFIX_ALL, "build_info", "gauge", "Always 1; the version is a label");
 	sample(out, PREFIX_ALL, "build_info", "version=\"" SLUICE_VERSION "\"", "", 1);
 	single(out, "start_time_seconds", "gauge", "When the gateway was started, since 1970",
-	       floor((double)snapshot->started_ms / 1000));
+	       (double)(snapshot->started_ms / 1000));
 	family(out, PREFIX_ALL, "state", "gauge", "1 for the state that the gateway is in");
 	for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
 		snprintf(labels, sizeof(labels), "state=\"%s\"", states[i]);
