@@ -3,13 +3,18 @@
 #include "gateway_flow.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "address.h"
 #include "half_open.h"
 #include "log.h"
 
-static void count_flow(struct gateway_relay *relay, uint32_t port_id, uint32_t by)
+static void count_flow(struct gateway_relay *relay, const struct gateway_flow *flow, uint32_t by)
 {
+	uint32_t port_id = flow->port.port_id;
+
+	if (memcmp(&flow->landing, &flow->tuple, sizeof(flow->tuple)) != 0)
+		relay->setup.shared->rewritten_flows += (int32_t)by;
 	relay->setup.shared->flows = relay->core.flow_count;
 	__atomic_add_fetch(&relay->setup.shared->port_flows[port_id], by, __ATOMIC_RELAXED);
 }
@@ -30,9 +35,10 @@ struct gateway_flow *gateway_flow_new(struct gateway_relay *relay, const struct 
 	/* Never 0, and unique among relays. */
 	flow->id = (uint64_t)relay->setup.index << 40 | ++relay->next_flow;
 	flow->tuple = syn->tuple;
+	flow->landing = syn->landing;
 	flow->port = syn->port;
 	list_init(&flow->hash_link);
-	count_flow(relay, flow->port.port_id, 1);
+	count_flow(relay, flow, 1);
 	return flow;
 }
 
@@ -59,7 +65,7 @@ void gateway_flow_ended(struct relay_flow *ended)
 
 	half_open_leave(flow);
 	log_end(flow);
-	count_flow(relay, flow->port.port_id, (uint32_t)-1);
+	count_flow(relay, flow, (uint32_t)-1);
 	if (relay->listing == &ended->link)
 		relay->listing = ended->link.next;
 }

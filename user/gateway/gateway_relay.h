@@ -23,6 +23,7 @@ struct ring_buffer;
 struct relay_shared {
 	struct relay_counters counters;
 	uint64_t flows; /* flows alive, half-open ones included */
+	uint64_t rewritten_flows; /* of these, those that XDP took */
 	uint32_t port_flows[]; /* of these, by port_id; as many as port_table has entries */
 };
 

@@ -79,6 +79,7 @@ int gateway_reload(struct gateway *gateway, char *error)
 	}
 	result = gateway_check(config, error);
 	result = result ?: registrar_process_listen(gateway->registrar, &config->registrar, error);
+	result = result ?: gateway_set_way(gateway, config, error);
 	result = result ?: attach_new(gateway, config, error);
 	if (result) {
 		gateway_config_free(config);

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "address.h"
+#include "intercept_xdp.h"
 #include "params.h"
 #include "requests.h"
 #include "units.h"
@@ -14,6 +15,14 @@ static const char *attached_by(const struct intercept_interface *interface)
 	if (intercept_interface_is_gone(interface))
 		return "gone";
 	return interface->tcx ? "tcx" : "clsact";
+}
+
+/* "native": by the driver, before a packet has a buffer; "generic": after. */
+static const char *xdp_mode(const struct intercept_interface *interface)
+{
+	if (!interface->xdp)
+		return "none";
+	return intercept_xdp_is_native(interface->xdp) ? "native" : "generic";
 }
 
 static json_t *show_interfaces(const struct gateway *gateway)
@@ -26,9 +35,9 @@ static json_t *show_interfaces(const struct gateway *gateway)
 			list_entry(link, struct intercept_interface, link);
 
 		json_array_append_new(array,
-				      json_pack("{s:s,s:s,s:s}", "dev", interface->dev, "side",
+				      json_pack("{s:s,s:s,s:s,s:s}", "dev", interface->dev, "side",
 						interface->side == SIDE_LAN ? "lan" : "wan",
-						"attach", attached_by(interface)));
+						"attach", attached_by(interface), "xdp", xdp_mode(interface)));
 	}
 	return array;
 }
@@ -73,11 +82,12 @@ static json_t *show_status(const struct gateway *gateway)
 	uint64_t now_us = 0;
 
 	sd_event_now(gateway->event, CLOCK_MONOTONIC, &now_us);
-	return json_pack("{s:s,s:i,s:I,s:s,s:s,s:o,s:o,s:o,s:o,s:I,s:I,s:I,s:I,s:I,s:I}", "version",
+	return json_pack("{s:s,s:i,s:I,s:s,s:s,s:s,s:o,s:o,s:o,s:o,s:I,s:I,s:I,s:I,s:I,s:I}", "version",
 			 SLUICE_VERSION, "pid", (int)getpid(), "uptime_s",
 			 (json_int_t)((now_us - gateway->started_us) / 1000000), "state",
 			 gateway->stopping ? "stopping" : state, "engine",
-			 params_get(&params, "engine", engine), "kernel_engine",
+			 params_get(&params, "engine", engine), "intercept",
+			 intercept_way(gateway->intercept) == WAY_XDP ? "xdp" : "tc", "kernel_engine",
 			 show_kernel_engine(gateway), "interfaces", show_interfaces(gateway),
 			 "relays", show_relays(gateway), "registrar", show_registrar(gateway),
 			 "proxies", (json_int_t)registry_proxy_count(gateway->registry), "ports",

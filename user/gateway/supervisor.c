@@ -55,6 +55,7 @@ static void forget(struct relay_process *relay)
 	memset(relay->shared->port_flows, 0,
 	       supervisor->options.max_ports * sizeof(relay->shared->port_flows[0]));
 	relay->shared->flows = 0;
+	relay->shared->rewritten_flows = 0;
 	relay->phase = RELAY_DEAD;
 	relay->pid = 0;
 	relay->channel_source = sd_event_source_disable_unref(relay->channel_source);
@@ -262,6 +263,19 @@ uint64_t supervisor_flows(const struct supervisor *supervisor)
 
 	for (unsigned i = 0; i < supervisor->options.relays; i++)
 		sum += supervisor->relays[i].shared->flows;
+	return sum;
+}
+
+uint64_t supervisor_way_flows(const struct supervisor *supervisor, enum way_in way)
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < supervisor->options.relays; i++) {
+		const struct relay_shared *shared = supervisor->relays[i].shared;
+
+		sum += way == WAY_XDP ? shared->rewritten_flows
+				      : shared->flows - shared->rewritten_flows;
+	}
 	return sum;
 }
 
