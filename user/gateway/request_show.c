@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include "address.h"
-#include "intercept_xdp.h"
 #include "params.h"
 #include "requests.h"
 #include "units.h"
@@ -20,9 +19,13 @@ static const char *attached_by(const struct intercept_interface *interface)
 /* "native": by the driver, before a packet has a buffer; "generic": after. */
 static const char *xdp_mode(const struct intercept_interface *interface)
 {
-	if (!interface->xdp)
-		return "none";
-	return intercept_xdp_is_native(interface->xdp) ? "native" : "generic";
+	static const char *const names[] = {
+		[XDP_NONE] = "none",
+		[XDP_GENERIC] = "generic",
+		[XDP_NATIVE] = "native",
+	};
+
+	return names[interface->xdp];
 }
 
 static json_t *show_interfaces(const struct gateway *gateway)
@@ -37,7 +40,8 @@ static json_t *show_interfaces(const struct gateway *gateway)
 		json_array_append_new(array,
 				      json_pack("{s:s,s:s,s:s,s:s}", "dev", interface->dev, "side",
 						interface->side == SIDE_LAN ? "lan" : "wan",
-						"attach", attached_by(interface), "xdp", xdp_mode(interface)));
+						"attach", attached_by(interface), "xdp",
+						xdp_mode(interface)));
 	}
 	return array;
 }
@@ -82,15 +86,16 @@ static json_t *show_status(const struct gateway *gateway)
 	uint64_t now_us = 0;
 
 	sd_event_now(gateway->event, CLOCK_MONOTONIC, &now_us);
-	return json_pack("{s:s,s:i,s:I,s:s,s:s,s:s,s:o,s:o,s:o,s:o,s:I,s:I,s:I,s:I,s:I,s:I}", "version",
-			 SLUICE_VERSION, "pid", (int)getpid(), "uptime_s",
+	return json_pack("{s:s,s:i,s:I,s:s,s:s,s:s,s:o,s:o,s:o,s:o,s:I,s:I,s:I,s:I,s:I,s:I}",
+			 "version", SLUICE_VERSION, "pid", (int)getpid(), "uptime_s",
 			 (json_int_t)((now_us - gateway->started_us) / 1000000), "state",
 			 gateway->stopping ? "stopping" : state, "engine",
 			 params_get(&params, "engine", engine), "intercept",
-			 intercept_way(gateway->intercept) == WAY_XDP ? "xdp" : "tc", "kernel_engine",
-			 show_kernel_engine(gateway), "interfaces", show_interfaces(gateway),
-			 "relays", show_relays(gateway), "registrar", show_registrar(gateway),
-			 "proxies", (json_int_t)registry_proxy_count(gateway->registry), "ports",
+			 intercept_way(gateway->intercept) == WAY_XDP ? "xdp" : "tc",
+			 "kernel_engine", show_kernel_engine(gateway), "interfaces",
+			 show_interfaces(gateway), "relays", show_relays(gateway), "registrar",
+			 show_registrar(gateway), "proxies",
+			 (json_int_t)registry_proxy_count(gateway->registry), "ports",
 			 (json_int_t)registry_port_count(gateway->registry), "params",
 			 (json_int_t)registry_params_count(gateway->registry), "flows",
 			 (json_int_t)supervisor_flows(gateway->supervisor), "half_open",
