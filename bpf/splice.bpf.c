@@ -18,11 +18,24 @@
 
 const char LICENSE[] SEC("license") = "GPL";
 
-/* What this needs of the kernel's socket; where it is is found at load time. */
+/* What this needs of the kernel's socket and segment; where it is is found at load
+ * time. A received segment's control block begins with the sequence number of its
+ * first byte (struct tcp_skb_cb of net/tcp.h). */
 struct tcp_sock {
 	__u32 snd_una;
 	__u32 write_seq;
+	__u32 copied_seq;
 } __attribute__((preserve_access_index));
+
+struct sk_buff {
+	char cb[48];
+} __attribute__((preserve_access_index));
+
+/* bpf_skb_adjust_room() takes so many bytes at once. */
+#define CUT_BYTES 0xfff
+
+/* The longest segment there is (GSO_MAX_SIZE of big TCP), in such cuts, and some. */
+#define CUTS 160
 
 /* Sizes are set by user/relay/splice_program.c; these are the smallest. */
 
@@ -112,6 +125,54 @@ static __always_inline bool has_credit(struct splice_direction *direction,
 	       segments < direction->budget / SPLICE_SEGMENT_COST;
 }
 
+/*
+ * TCP queues a segment whole when only a part of it is new, as after a repeated
+ * transmission that was cut otherwise, and leaves it to recv(2) to skip what it has
+ * read. The kernel hands such a segment to this program as it is: without this, bytes
+ * would be sent on twice. What the front has read of a segment before the flow was
+ * given to the kernel is cut off just so. False when the stream cannot go on.
+ */
+static __always_inline bool cut_old(struct __sk_buff *skb, struct splice_direction *direction)
+{
+	__u32 seq, old;
+
+	/* Of an sk_skb program the context is the kernel's sk_buff. */
+	if (bpf_core_read(&seq, sizeof(seq), &((struct sk_buff *)(void *)skb)->cb))
+		return false;
+	if (!direction->following) {
+		struct tcp_sock *from = skb->sk ? bpf_skc_to_tcp_sock(skb->sk) : NULL;
+
+		if (!from)
+			return false;
+		direction->next = from->copied_seq;
+		direction->following = 1;
+	}
+	old = direction->next - seq;
+	if (old > skb->len) {
+		if ((__s32)old < 0) /* bytes are missing */
+			return false;
+		old = skb->len;
+	}
+	for (int i = 0; i < CUTS && old; i++) {
+		__u32 cut = old < CUT_BYTES ? old : CUT_BYTES;
+
+		if (bpf_skb_adjust_room(skb, -(__s32)cut, 0, 0))
+			return false;
+		old -= cut;
+	}
+	direction->next += skb->len;
+	return old == 0;
+}
+
+/* The stream has a hole that nobody can fill. The relay resets both legs. */
+static __always_inline void give_up(struct splice_direction *direction, __u32 number)
+{
+	struct splice_event event = { .direction = number };
+
+	*(volatile __u32 *)&direction->broken = 1;
+	bpf_ringbuf_output(&splice_events, &event, sizeof(event), 0);
+}
+
 /* To the other leg, if it takes it; then SK_PASS is what the kernel calls that. */
 static __always_inline bool redirect(struct __sk_buff *skb, struct splice_direction *direction,
 				     __u32 leg)
@@ -168,6 +229,12 @@ int splice(struct __sk_buff *skb)
 	direction = bpf_map_lookup_elem(&splice_directions, &number);
 	if (!direction)
 		return SK_PASS;
+	if (!cut_old(skb, direction)) {
+		give_up(direction, number);
+		return SK_DROP;
+	}
+	if (skb->len == 0)
+		return SK_DROP;
 	if (!is_open(direction) || !redirect(skb, direction, number))
 		pass(direction, number, skb->len);
 	return SK_PASS;

@@ -45,7 +45,10 @@ struct splice_direction {
 	__u32 mark; /* sequence number: segments_before lie before it */
 	__u32 segments_before; /* segments redirected before the mark, those under way among them */
 	__u32 segments; /* segments redirected since the mark was set */
-	__u32 reserved[7]; /* zero */
+	__u32 following; /* 1: next is set, by the first segment */
+	__u32 next; /* sequence number of the sending peer's next byte; what lies before was seen */
+	__u32 broken; /* 1: bytes were lost, and neither end may take the stream for whole */
+	__u32 reserved[4]; /* zero */
 
 	/* Written by the relay. */
 	__u64 forwarded; /* of the passed bytes, those written to the other leg; set after writing */
@@ -55,7 +58,7 @@ struct splice_direction {
 } __attribute__((aligned(64)));
 
 /* splice_events: a ring buffer. A direction has begun to pass: passed, which was
- * forwarded, is more than that now. */
+ * forwarded, is more than that now. Or it is broken. */
 struct splice_event {
 	__u32 direction;
 	__u32 reserved; /* zero */

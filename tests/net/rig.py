@@ -593,6 +593,24 @@ class Capture:
         return [segment for segment in self.seen if wanted(segment)]
 
 
+def send_segment(namespace, family, like, sequence, payload):
+    """Puts a TCP segment on the wire that a socket did not send: of the connection of
+    another, and with these bytes at this place of the stream."""
+    sock = namespace.socket(family.af, socket.SOCK_RAW, socket.IPPROTO_TCP)
+    source, target = (ipaddress.ip_address(like.source), ipaddress.ip_address(like.target))
+    header = struct.pack("!HHIIBBHHH", like.source_port, like.target_port, sequence & 0xffffffff,
+                         like.acknowledgement, 5 << 4, ACK | PSH, 500, 0, 0)
+    pseudo = source.packed + target.packed + struct.pack(
+        "!II", socket.IPPROTO_TCP, len(header) + len(payload))
+    text = pseudo + header + payload + bytes(len(payload) % 2)
+    total = sum(struct.unpack(f"!{len(text) // 2}H", text))
+    while total >> 16:
+        total = (total & 0xffff) + (total >> 16)
+    header = header[:16] + struct.pack("!H", ~total & 0xffff) + header[18:]
+    sock.bind((like.source, 0))
+    sock.sendto(header + payload, (like.target, 0))
+
+
 # ---- measurements ----
 
 def resident_bytes(pid):

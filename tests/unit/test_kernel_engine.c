@@ -131,6 +131,26 @@ Test(kernel_engine, leg_that_is_half_closed_is_carried_by_the_relay)
 	relay_free(&relay);
 }
 
+/* The kernel hands the program whole segments: what the front has read of one must
+ * not reach the other side. */
+Test(kernel_engine, what_the_front_has_read_of_a_segment_is_not_carried)
+{
+	char bytes[64];
+	int client, server;
+
+	make_flow(&client, &server);
+	cr_assert_eq(send(server, "!answer", 7, 0), 7);
+	cr_assert_eq(recv(flow.remote.fd, bytes, 1, MSG_WAITALL), 1);
+	flow.down.read_before = 1;
+	engine_join(&flow);
+	cr_assert(flow.remote.in_kernel);
+	cr_assert_eq(read_with_relay(client, bytes, sizeof(bytes)), 6);
+	cr_assert_eq(memcmp(bytes, "answer", 6), 0);
+	cr_assert_eq(shutdown(server, SHUT_WR), 0);
+	cr_assert_eq(read_with_relay(client, bytes, sizeof(bytes)), 0);
+	relay_free(&relay);
+}
+
 Test(kernel_engine, reset_before_the_flow_is_joined_resets_the_other_side)
 {
 	static const struct linger now = { .l_onoff = 1 };

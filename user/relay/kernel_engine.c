@@ -108,19 +108,6 @@ static void watch_leg(struct leg *leg)
 	relay_rewatch(leg->flow->relay, leg->fd, events, &leg->watch);
 }
 
-/*
- * True when bytes wait behind some that the front has read, maybe in one segment
- * with them: the kernel would hand the program all of that, and those would be sent
- * once more. Nothing is wrong with whole segments that come in meanwhile.
- */
-static bool has_remainder(const struct direction *direction)
-{
-	int waiting = 0;
-
-	return direction->read_before &&
-	       (ioctl(direction->from->fd, SIOCINQ, &waiting) < 0 || waiting > 0);
-}
-
 bool kernel_engine_take(struct relay_flow *flow)
 {
 	struct relay *relay = flow->relay;
@@ -128,8 +115,6 @@ bool kernel_engine_take(struct relay_flow *flow)
 	/* The kernel takes no MPTCP socket. */
 	if (!relay->kernel || flow->client.mptcp || flow->remote.mptcp || flow->up.in_pipe ||
 	    flow->down.in_pipe || flow->up.finished || flow->down.finished)
-		return false;
-	if (has_remainder(&flow->up) || has_remainder(&flow->down))
 		return false;
 	if (!flow->budget)
 		flow->budget = KERNEL_BUDGET_DEFAULT;
@@ -322,6 +307,10 @@ enum step kernel_engine_move(struct relay_flow *flow, struct direction *directio
 	ssize_t got;
 
 	kernel_engine_look(direction);
+	if (__atomic_load_n(&direction->shared->broken, __ATOMIC_RELAXED)) {
+		errno = EPROTO;
+		return STEP_FROM_FAILED;
+	}
 	if (!direction->to->writable)
 		return STEP_WAIT;
 	if (direction->kept)
