@@ -59,10 +59,10 @@ static void make_flow(int *client, int *server)
 	cr_assert_eq(kernel_engine_open(&relay, &maps), 0);
 	flow_init(&flow, &relay);
 	connect_pair(client, &leg);
-	cr_assert_eq(leg_set_options(leg, 0), 0);
+	cr_assert_eq(leg_set_options(leg), 0);
 	cr_assert_eq(leg_open(&flow.client, leg), 0);
 	connect_pair(server, &leg);
-	cr_assert_eq(leg_set_options(leg, 0), 0);
+	cr_assert_eq(leg_set_options(leg), 0);
 	cr_assert_eq(leg_open(&flow.remote, leg), 0);
 	flow.engine = ENGINE_KERNEL;
 }

@@ -59,7 +59,7 @@ struct trunk_end {
  * lose what was set on the first alone. */
 static int set_options(int fd, int family, const struct wan_params *params)
 {
-	int result = leg_set_options(fd, params->keepalive_s);
+	int result = leg_set_options(fd);
 
 	/* What a process without privilege could not do. */
 	if (params->engine == ENGINE_KERNEL && wan_window(params) == 0)

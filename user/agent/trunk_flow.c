@@ -75,7 +75,7 @@ static int connect_application(struct trunk_flow *flow)
 
 	if (fd < 0)
 		return -errno;
-	result = leg_set_options(fd, relay_of(flow)->setup.keepalive_s);
+	result = leg_set_options(fd);
 	if (!result && connect(fd, (struct sockaddr *)&address, length) < 0 && errno != EINPROGRESS)
 		result = -errno;
 	if (result) {
@@ -263,7 +263,7 @@ void trunk_flow_begin(struct trunk_relay *relay, int fd)
 	flow->core.client.mptcp = is_mptcp(fd);
 	flow->phase = TRUNK_HEADER;
 	set_deadline(flow, HEADER_DEADLINE_NS);
-	if (leg_set_options(fd, relay->setup.keepalive_s) < 0 ||
-	    leg_open(&flow->core.client, fd) < 0)
+	flow->core.keepalive_s = relay->setup.keepalive_s;
+	if (leg_open(&flow->core.client, fd) < 0)
 		flow_end(&flow->core, FLOW_END_FAILED);
 }

@@ -47,11 +47,12 @@ static void describe_leg(const struct leg *leg, bool is_mptcp, struct flow_leg *
 	out->cc[sizeof(out->cc) - 1] = '\0';
 }
 
-static void describe_direction(const struct direction *direction, struct flow_direction *out)
+static void describe_direction(const struct direction *direction, bool delivered,
+			       struct flow_direction *out)
 {
 	int queued = 0;
 
-	if (direction->to->fd >= 0)
+	if (direction->to->fd >= 0 && !delivered)
 		ioctl(direction->to->fd, SIOCOUTQ, &queued);
 	out->bytes = direction->bytes;
 	out->kernel_bytes = direction->kernel_bytes;
@@ -92,8 +93,9 @@ void gateway_flow_describe(struct gateway_flow *flow, struct flow_record *record
 	record->params = flow->params;
 	record->age_ms = (core->relay->now_ns - core->since_ns) / 1000000;
 	record->idle_ms = (core->relay->now_ns - core->active_ns) / 1000000;
-	describe_direction(&core->up, &record->up);
-	describe_direction(&core->down, &record->down);
+	/* A flow is closed when its peers have everything. */
+	describe_direction(&core->up, core->end == FLOW_END_CLOSED, &record->up);
+	describe_direction(&core->down, core->end == FLOW_END_CLOSED, &record->down);
 	describe_leg(&core->client, false, &record->lan);
 	describe_leg(&core->remote, flow->params.parallel > 1, &record->wan);
 }

@@ -66,11 +66,14 @@ static void listener_ready(struct watch *watch, uint32_t events)
 	/* The event of an early SYN was written before its handshake began. */
 	ring_buffer__consume(listener->relay->ring);
 	for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
-		int fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		struct sockaddr_storage client;
+		socklen_t length = sizeof(client);
+		int fd = accept4(listener->fd, (struct sockaddr *)&client, &length,
+				 SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 		if (fd < 0)
 			return;
-		half_open_accepted(listener->relay, fd);
+		half_open_accepted(listener->relay, fd, &client);
 	}
 }
 

@@ -273,6 +273,7 @@ void half_open_syn(struct gateway_relay *relay, const struct syn_event *syn)
 		return;
 	}
 	flow->core.idle_timeout_s = flow->params.idle_timeout_s;
+	flow->core.keepalive_s = flow->params.keepalive_s;
 	if (relay->setup.shared->flows > relay->core.flow_limit) {
 		forward_instead(flow);
 		return;
@@ -406,28 +407,26 @@ void half_open_progress(struct gateway_flow *flow)
 		connected(flow);
 }
 
-/* The client's address as a half_open_key holds it. */
-static int accepted_tuple(int fd, struct half_open_key *tuple)
+/* The addresses of an accepted socket as a half_open_key holds them. */
+static int accepted_tuple(int fd, const struct sockaddr_storage *client,
+			  struct half_open_key *tuple)
 {
 	struct sockaddr_storage address;
 	socklen_t length = sizeof(address);
-	int result;
+	int result = endpoint_from_sockaddr(client, tuple->client, &tuple->client_port);
 
-	if (getpeername(fd, (struct sockaddr *)&address, &length) < 0)
-		return -errno;
-	result = endpoint_from_sockaddr(&address, tuple->client, &tuple->client_port);
-	length = sizeof(address);
 	if (result == 0 && getsockname(fd, (struct sockaddr *)&address, &length) < 0)
 		return -errno;
 	return result ?: endpoint_from_sockaddr(&address, tuple->remote, &tuple->service_port);
 }
 
-void half_open_accepted(struct gateway_relay *relay, int fd)
+void half_open_accepted(struct gateway_relay *relay, int fd,
+			const struct sockaddr_storage *client)
 {
 	struct half_open_key tuple;
 	struct gateway_flow *flow = NULL;
 
-	if (accepted_tuple(fd, &tuple) == 0)
+	if (accepted_tuple(fd, client, &tuple) == 0)
 		flow = find(relay, &tuple);
 	if (!flow || flow->core.client.fd >= 0) {
 		/* Nobody's SYN was taken for it, or its flow has failed meanwhile. The
@@ -436,8 +435,7 @@ void half_open_accepted(struct gateway_relay *relay, int fd)
 		close(fd);
 		return;
 	}
-	if (leg_set_options(fd, flow->params.keepalive_s) < 0 ||
-	    leg_open(&flow->core.client, fd) < 0) {
+	if (leg_open(&flow->core.client, fd) < 0) {
 		flow_end(&flow->core, FLOW_END_FAILED);
 		return;
 	}

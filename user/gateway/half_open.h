@@ -6,6 +6,8 @@
 #ifndef SLUICE_HALF_OPEN_H
 #define SLUICE_HALF_OPEN_H
 
+#include <sys/socket.h>
+
 #include "gateway_flow.h"
 
 /* Opens the relay's AF_PACKET sockets. 0 or a negative errno. */
@@ -16,8 +18,9 @@ void half_open_free(struct gateway_relay *relay);
 void half_open_syn(struct gateway_relay *relay, const struct syn_event *syn);
 
 /* A connection that a listener accepted: the LAN leg of a half-open flow, or a
- * stranger's, which is reset. fd belongs to the callee. */
-void half_open_accepted(struct gateway_relay *relay, int fd);
+ * stranger's, which is reset. fd belongs to the callee; client is its peer. */
+void half_open_accepted(struct gateway_relay *relay, int fd,
+			const struct sockaddr_storage *client);
 
 /* Something happened to a leg of a flow that is not joined yet. */
 void half_open_progress(struct gateway_flow *flow);

@@ -15,9 +15,6 @@
  * this and net.core.somaxconn. */
 #define LISTEN_BACKLOG 65535
 
-/* Keepalive until the port's own parameters are set on an accepted leg. */
-#define LISTENER_KEEPALIVE_S 60
-
 /*
  * A listener for LAN legs. It is bound to loopback, where no stranger reaches
  * it from outside; the intercept program hands it SYNs for any address, which
@@ -33,8 +30,8 @@ static int open_listener(int family)
 
 	if (fd < 0)
 		return -errno;
-	result = leg_set_options(fd, LISTENER_KEEPALIVE_S);
-	/* LAN legs inherit it, and hold the served port: a service of the gateway's
+	result = leg_set_options(fd);
+	/* LAN legs inherit all that, and hold the served port: a service of the gateway's
 	 * own must be able to bind there all the same, be it after a restart. */
 	if (!result && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0)
 		result = -errno;

@@ -49,7 +49,7 @@ static int set_error_queue(int fd, int family, int on)
 static int configure(int fd, int family, const struct half_open_key *tuple,
 		     const struct wan_params *params, int socket_map)
 {
-	int result = leg_set_options(fd, params->keepalive_s);
+	int result = leg_set_options(fd);
 
 	result = result ?: set_error_queue(fd, family, 1);
 	result = result ?: wan_set_options(fd, family, params);

@@ -205,9 +205,12 @@ int tune_socket_map(const struct tune *tune)
 
 int tune_socket(int socket_map, int fd, const struct wan_params *params)
 {
+	static const struct socket_tuning none;
 	struct socket_tuning tuning;
 
 	wan_tuning(params, &tuning);
+	if (memcmp(&tuning, &none, sizeof(tuning)) == 0)
+		return 0;
 	return bpf_map_update_elem(socket_map, &fd, &tuning, BPF_ANY) < 0 ? -errno : 0;
 }
 

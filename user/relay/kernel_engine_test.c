@@ -254,7 +254,7 @@ static int connect_ends(int listener, const struct sockaddr_in *address, int *he
 
 static int add_leg(struct leg *leg, int fd)
 {
-	int result = leg_set_options(fd, 0);
+	int result = leg_set_options(fd);
 
 	result = result ?: socket_set_int(fd, SOL_SOCKET, SO_RCVBUF, BUFFER);
 	return result ?: leg_open(leg, fd);

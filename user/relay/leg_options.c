@@ -12,7 +12,7 @@
 #define KEEPALIVE_PROBES 4
 #define KEEPALIVE_INTERVAL_S 15
 
-int leg_set_options(int fd, uint32_t keepalive_s)
+int leg_set_options(int fd)
 {
 	static const struct linger reset = { .l_onoff = 1, .l_linger = 0 };
 	int result = 0;
@@ -20,10 +20,13 @@ int leg_set_options(int fd, uint32_t keepalive_s)
 	if (setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)) < 0)
 		return -errno;
 	result = result ?: socket_try_int(fd, SOL_SOCKET, SO_OOBINLINE, 1);
-	result = result ?: socket_try_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-	result = result ?: socket_try_int(fd, SOL_SOCKET, SO_KEEPALIVE, keepalive_s > 0);
-	if (keepalive_s == 0)
-		return result;
+	return result ?: socket_try_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+}
+
+int leg_keep_alive(int fd, uint32_t keepalive_s)
+{
+	int result = socket_try_int(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+
 	result = result
 			 ?: socket_try_int(fd, IPPROTO_TCP, TCP_KEEPIDLE,
 					   keepalive_s > 32767 ? 32767 : (int)keepalive_s);

@@ -49,6 +49,8 @@ static void leg_ready(struct watch *watch, uint32_t events)
 		leg->readable = true;
 	if (events & EPOLLOUT)
 		leg->writable = true;
+	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+		leg->hung_up = true;
 	if (events & EPOLLPRI)
 		leg->urgent = true;
 	if (events & EPOLLERR)
@@ -99,10 +101,24 @@ void flow_look_soon(struct relay_flow *flow)
 	list_append(&flow->relay->soon, &flow->soon_link);
 }
 
+/* Keepalive is for flows that live: most are over before they are first looked at, and
+ * are spared its eight system calls. */
+static void keep_alive(struct relay_flow *flow)
+{
+	if (flow->kept_alive || flow->state < FLOW_OPEN || flow->state == FLOW_ENDED)
+		return;
+	flow->kept_alive = true;
+	if (flow->keepalive_s == 0)
+		return;
+	leg_keep_alive(flow->client.fd, flow->keepalive_s);
+	leg_keep_alive(flow->remote.fd, flow->keepalive_s);
+}
+
 void flow_check(struct relay_flow *flow)
 {
 	uint64_t limit_ns = flow->idle_timeout_s * 1000000000ULL;
 
+	keep_alive(flow);
 	engine_look(flow);
 	if (flow->state == FLOW_CLOSING || kernel_engine_has_passed(&flow->up) ||
 	    kernel_engine_has_passed(&flow->down))

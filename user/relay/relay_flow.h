@@ -21,6 +21,7 @@ struct leg {
 	bool readable; /* edge-triggered state: true until a read would block */
 	bool writable; /* true until a write would block */
 	bool urgent; /* splice(2) stops at urgent data; cleared once past it */
+	bool hung_up; /* its peer sends no more: an end can be read behind the last byte */
 	bool mptcp; /* with SO_LINGER its close would be a reset, however orderly */
 	bool failed; /* error or reset seen while the flow was not joined yet */
 	bool in_kernel; /* bpf/splice.bpf.c sees what arrives here */
@@ -38,6 +39,7 @@ struct direction {
 	/* The splice engine's: */
 	struct pipe *pipe; /* held only while it has bytes */
 	size_t in_pipe;
+	size_t in_run; /* bytes taken since there was nothing to take */
 
 	/* The kernel engine's: */
 	struct splice_direction *shared; /* with bpf/splice.bpf.c; NULL: the splice engine has it */
@@ -58,8 +60,10 @@ struct relay_flow {
 	enum flow_state state;
 	enum flow_end end;
 	bool watched; /* the front is told whenever it was run */
+	bool kept_alive; /* keepalive_s was seen to */
 	enum flow_state ended_in; /* the state before FLOW_ENDED */
 	uint32_t idle_timeout_s; /* without a byte, then it is reset; 0: never */
+	uint32_t keepalive_s; /* idle before a leg asks its peer whether it is there; 0: never */
 	uint64_t since_ns; /* CLOCK_MONOTONIC of its beginning */
 	uint64_t deadline_ns; /* until joined: when to give up; the front's */
 	uint64_t active_ns; /* CLOCK_MONOTONIC of its last byte */
@@ -85,9 +89,13 @@ void flow_init(struct relay_flow *flow, struct relay *relay);
 int leg_open(struct leg *leg, int fd);
 
 /* Options that all legs carry: what protects the streams' truth (SO_LINGER
- * {1,0}, urgent data in line), no Nagle, keepalive after keepalive_s seconds
- * (0: none). 0 or a negative errno. */
-int leg_set_options(int fd, uint32_t keepalive_s);
+ * {1,0}, urgent data in line), and no Nagle. What a listener accepts has them from
+ * it. 0 or a negative errno. */
+int leg_set_options(int fd);
+
+/* Keepalive probes once nothing came for keepalive_s seconds, which are not 0. 0 or a
+ * negative errno. */
+int leg_keep_alive(int fd, uint32_t keepalive_s);
 
 /* Has the flow run in a moment; later and later if that is asked for again and
  * again while no byte moves. For what no event tells of. */
