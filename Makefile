@@ -78,7 +78,7 @@ TOOLS := $(TOOL_FILES:%=$(BUILD)/tests/%) $(TOOL_DIRS:%=$(BUILD)/tests/%)
 
 # A page is docs/man/NAME.SECTION.md; its date is that of the newest Debian changelog entry.
 MAN := $(patsubst docs/man/%.md,$(BUILD)/man/%,$(wildcard docs/man/*.md))
-UNITS := $(patsubst packaging/systemd/%.in,%,$(wildcard packaging/systemd/*.in))
+UNITS := $(patsubst user/systemd/%.in,%,$(wildcard user/systemd/*.in))
 
 # EXAMPLE=PAGE:NUMBER, the configuration that is the page's so manieth example.
 EXAMPLES := gateway=sluice-gateway.conf.5:1 gateway-static=sluice-gateway.conf.5:2 \
@@ -86,7 +86,7 @@ EXAMPLES := gateway=sluice-gateway.conf.5:1 gateway-static=sluice-gateway.conf.5
 EXAMPLE_FILES := $(foreach one,$(EXAMPLES),$(BUILD)/examples/$(firstword $(subst =, ,$(one))).conf.example)
 
 # What the Debian package is built from, and the package.
-DEB_SOURCES := Makefile LICENSE README.md bpf debian docs include packaging user
+DEB_SOURCES := Makefile LICENSE README.md bpf debian docs include user
 DEB := $(BUILD)/deb/sluice_$(VERSION)_$(shell dpkg --print-architecture 2>/dev/null).deb
 
 OBJECTS := $(LIB_OBJECTS) $(RELAY_OBJECTS) $(GATEWAY_OBJECTS) $(CLI_OBJECTS) $(AGENT_OBJECTS) $(FUZZ_OBJECTS) \
@@ -227,16 +227,16 @@ install: all
 	done
 	install -d $(DESTDIR)$(UNITDIR)
 	for unit in $(UNITS); do \
-		sed 's,@SBINDIR@,$(PREFIX)/sbin,; s,@BINDIR@,$(PREFIX)/bin,' packaging/systemd/$$unit.in \
+		sed 's,@SBINDIR@,$(PREFIX)/sbin,; s,@BINDIR@,$(PREFIX)/bin,' user/systemd/$$unit.in \
 			>$(DESTDIR)$(UNITDIR)/$$unit && chmod 644 $(DESTDIR)$(UNITDIR)/$$unit || exit 1; \
 	done
-	install -D -m 644 packaging/sysusers.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/sluice.conf
-	install -D -m 644 packaging/completion/sluice.bash \
+	install -D -m 644 user/systemd/sluice.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/sluice.conf
+	install -D -m 644 user/completion/sluice.bash \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/sluice
 	for daemon in sluiced sluice-agent; do \
 		ln -sf sluice $(DESTDIR)$(PREFIX)/share/bash-completion/completions/$$daemon || exit 1; \
 	done
-	install -D -m 644 -t $(DESTDIR)$(ZSHDIR) packaging/completion/_sluice
+	install -D -m 644 -t $(DESTDIR)$(ZSHDIR) user/completion/_sluice
 	install -D -m 644 -t $(DESTDIR)/etc/sluice $(EXAMPLE_FILES)
 
 deb:

@@ -13,7 +13,7 @@ import pytest
 from pages import BUILD, SOURCE, config_keys, help_options, verb_forms
 from rig import run
 
-COMPLETION = f"{SOURCE}/packaging/completion"
+COMPLETION = f"{SOURCE}/user/completion"
 ENVIRONMENT = {**os.environ, "PATH": f"{BUILD}/bin:{os.environ['PATH']}", "TERM": "dumb"}
 
 

@@ -112,7 +112,7 @@ EXPOSURE = {"sluiced": 3.0, "sluice-agent": 2.5}
 
 @pytest.mark.parametrize("unit", EXPOSURE)
 def test_units_leave_a_daemon_what_it_needs(tmp_path, unit):
-    with open(f"{SOURCE}/packaging/systemd/{unit}.service.in") as source:
+    with open(f"{SOURCE}/user/systemd/{unit}.service.in") as source:
         content = source.read().replace("@SBINDIR@", f"{BUILD}/bin").replace(
             "@BINDIR@", f"{BUILD}/bin")
     for line in "Type=notify", "WatchdogSec=30s", "Restart=on-failure":
