@@ -33,8 +33,9 @@ def terms(section):
 
 
 def example_blocks(roff):
-    """The literal blocks of a page that is installed, as a reader copies them."""
-    blocks = re.findall(r"^\.EX\n(.*?)^\.EE$", roff, flags=re.M | re.S)
+    """The literal blocks of an installed page's EXAMPLES, as a reader copies them."""
+    examples = re.search(r"^\.SH EXAMPLES$(.*?)^\.SH", roff, flags=re.M | re.S)[1]
+    blocks = re.findall(r"^\.EX\n(.*?)^\.EE$", examples, flags=re.M | re.S)
     return [re.sub(r"\\(?:\(dq|&|e|-)", lambda m: {"\\(dq": '"', "\\&": "", "\\e": "\\",
                                                    "\\-": "-"}[m[0]], block) for block in blocks]
 
