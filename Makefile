@@ -153,8 +153,8 @@ jobs = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
 
 test:
 	@tests/install-packages
-	@$(MAKE) --no-print-directory $(jobs) tests $(DEB)
-	@tests/package/fetch $(BUILD)
+	@$(MAKE) --no-print-directory $(jobs) tests $(DEB) $(BUILD)/bookworm
+	@tests/package/fetch depends $(BUILD)
 	@SLUICE_BUILD=$(BUILD) tests/run
 
 # Which kernels boot (6.1 6.12 newest), or an image of your own and its modules; which
@@ -316,6 +316,10 @@ $(DEB): $(shell find $(DEB_SOURCES) -type f)
 	$(call say,DEB,$@)cd $(BUILD)/deb/sluice-$(VERSION) && env -i PATH="$$PATH" HOME=/ \
 		LC_ALL=C.UTF-8 dpkg-buildpackage --build=binary --no-sign >../build.log 2>&1 || \
 		{ tail -n 40 ../build.log >&2; exit 1; }
+
+# The disk that the tests install it on; while others compile, the mirror is waited for.
+$(BUILD)/bookworm: FORCE
+	@tests/package/fetch tree $(BUILD)
 
 # --- User space --------------------------------------------------------------
 

@@ -24,6 +24,14 @@ def package():
     return found
 
 
+def missing():
+    """What tests/package/fetch could not have; None when it has all."""
+    with contextlib.suppress(FileNotFoundError):
+        with open(os.path.join(BUILD, "bookworm", "missing")) as reason:
+            return reason.read().strip()
+    return None
+
+
 def cgroup2():
     """Where the machine's cgroup2 is mounted; None if it is not."""
     with open("/proc/self/mounts") as mounts:
