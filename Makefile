@@ -19,12 +19,15 @@ WERROR ?= 0
 BUILD ?= $(if $(filter 1,$(SANITIZE)),build/sanitize,build)
 PREFIX ?= /usr/local
 DESTDIR ?=
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+ZSHDIR ?= $(PREFIX)/share/zsh/site-functions
 CC := $(if $(filter default undefined,$(origin CC)),gcc,$(CC))
 CLANG ?= clang
 BPFTOOL ?= bpftool
 LLVM_STRIP ?= llvm-strip
 CLANG_FORMAT ?= clang-format
 PKG_CONFIG ?= pkg-config
+LOWDOWN ?= lowdown
 
 ifeq ($(V),1)
 Q :=
@@ -73,6 +76,19 @@ TEST_PROGRAMS := $(if $(UNIT_OBJECTS),$(BUILD)/tests/unit) \
 	$(if $(PACKET_OBJECTS),$(BUILD)/tests/packet)
 TOOLS := $(TOOL_FILES:%=$(BUILD)/tests/%) $(TOOL_DIRS:%=$(BUILD)/tests/%)
 
+# A page is docs/man/NAME.SECTION.md; its date is that of the newest Debian changelog entry.
+MAN := $(patsubst docs/man/%.md,$(BUILD)/man/%,$(wildcard docs/man/*.md))
+UNITS := $(patsubst user/systemd/%.in,%,$(wildcard user/systemd/*.in))
+
+# EXAMPLE=PAGE:NUMBER, the configuration that is the page's so manieth example.
+EXAMPLES := gateway=sluice-gateway.conf.5:1 gateway-static=sluice-gateway.conf.5:2 \
+	agent=sluice-agent.conf.5:1
+EXAMPLE_FILES := $(foreach one,$(EXAMPLES),$(BUILD)/examples/$(firstword $(subst =, ,$(one))).conf.example)
+
+# What the Debian package is built from, and the package.
+DEB_SOURCES := Makefile LICENSE README.md bpf debian docs include user
+DEB := $(BUILD)/deb/sluice_$(VERSION)_$(shell dpkg --print-architecture 2>/dev/null).deb
+
 OBJECTS := $(LIB_OBJECTS) $(RELAY_OBJECTS) $(GATEWAY_OBJECTS) $(CLI_OBJECTS) $(AGENT_OBJECTS) $(FUZZ_OBJECTS) \
 	$(UNIT_OBJECTS) $(PACKET_OBJECTS) $(TOOL_FILES:%=$(BUILD)/obj/tests/tools/%.o) \
 	$(foreach tool,$(TOOL_DIRS),$(call objects,tests/tools/$(tool)))
@@ -86,7 +102,7 @@ COMPILING := all tests install $(BUILD)/%
 
 ifneq ($(filter $(COMPILING),$(or $(MAKECMDGOALS),$(.DEFAULT_GOAL))),)
 testing := $(filter tests $(TEST_PROGRAMS),$(MAKECMDGOALS))
-missing := $(strip $(foreach tool,$(CC) $(CLANG) $(BPFTOOL) $(LLVM_STRIP) $(PKG_CONFIG), \
+missing := $(strip $(foreach tool,$(CC) $(CLANG) $(BPFTOOL) $(LLVM_STRIP) $(PKG_CONFIG) $(LOWDOWN), \
 	$(if $(shell PATH='$(PATH)' command -v $(firstword $(tool))),,$(tool))))
 ifeq ($(missing),)
 missing := $(strip $(foreach library,$(LIBRARIES) $(if $(testing),$(TEST_LIBRARIES)), \
@@ -127,9 +143,9 @@ BPF_CFLAGS := -target bpf -mcpu=v3 -g -O2 -std=gnu17 $(WARNINGS) -Wno-unused-par
 # --- What people call --------------------------------------------------------
 
 .PHONY: all tests test vmtest fuzz demo bench bench-quick bench-docs bench-compare packages install \
-	format check-format clean help
+	deb format check-format clean help
 
-all: $(PROGRAMS) $(SKELETONS) $(BUILD)/libsluice.a $(BUILD)/libgateway.a
+all: $(PROGRAMS) $(SKELETONS) $(BUILD)/libsluice.a $(BUILD)/libgateway.a $(MAN) $(EXAMPLE_FILES)
 
 tests: all $(TEST_PROGRAMS) $(TOOLS)
 
@@ -137,7 +153,8 @@ jobs = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
 
 test:
 	@tests/install-packages
-	@$(MAKE) --no-print-directory $(jobs) tests
+	@$(MAKE) --no-print-directory $(jobs) tests $(DEB) $(BUILD)/bookworm
+	@tests/package/fetch depends $(BUILD)
 	@SLUICE_BUILD=$(BUILD) tests/run
 
 # Which kernels boot (6.1 6.12 newest), or an image of your own and its modules; which
@@ -205,6 +222,26 @@ install: all
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin
 	install -m 755 $(filter-out %/sluice,$(PROGRAMS)) $(DESTDIR)$(PREFIX)/sbin
 	install -m 755 $(filter %/sluice,$(PROGRAMS)) $(DESTDIR)$(PREFIX)/bin
+	for page in $(MAN); do \
+		install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man$${page##*.} $$page || exit 1; \
+	done
+	install -d $(DESTDIR)$(UNITDIR)
+	for unit in $(UNITS); do \
+		sed 's,@SBINDIR@,$(PREFIX)/sbin,; s,@BINDIR@,$(PREFIX)/bin,' user/systemd/$$unit.in \
+			>$(DESTDIR)$(UNITDIR)/$$unit && chmod 644 $(DESTDIR)$(UNITDIR)/$$unit || exit 1; \
+	done
+	install -D -m 644 user/systemd/sluice.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/sluice.conf
+	install -D -m 644 user/completion/sluice.bash \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/sluice
+	for daemon in sluiced sluice-agent; do \
+		ln -sf sluice $(DESTDIR)$(PREFIX)/share/bash-completion/completions/$$daemon || exit 1; \
+	done
+	install -D -m 644 -t $(DESTDIR)$(ZSHDIR) user/completion/_sluice
+	install -D -m 644 -t $(DESTDIR)/etc/sluice $(EXAMPLE_FILES)
+
+deb:
+	@tests/install-packages build deb
+	@$(MAKE) --no-print-directory $(DEB)
 
 clean:
 	$(call say,CLEAN,$(BUILD))rm -rf $(BUILD)
@@ -224,6 +261,7 @@ help:
 	@echo 'sudo make packages   install the packages of tests/packages.txt'
 	@echo 'make tests           build the test programs and tools as well'
 	@echo 'make install         install; DESTDIR= PREFIX=$(PREFIX)'
+	@echo 'make deb             build a Debian package into $(BUILD)/deb'
 	@echo 'make format          put C sources in the house style; check-format only looks'
 	@echo 'make clean           remove $(BUILD)'
 	@echo 'Variables: V=1 shows commands, WERROR=1 makes warnings errors, SANITIZE=1 builds with'
@@ -253,6 +291,35 @@ $(BUILD)/page/status_page.inc: $(BUILD)/page/status_page.html
 	$(Q)od -An -v -tx1 $< | sed 's/ \([0-9a-f][0-9a-f]\)/0x\1,/g' >$@
 
 $(BUILD)/obj/user/metrics/status_page.o: $(BUILD)/page/status_page.inc
+
+# --- Manual pages and the examples in them ------------------------------------
+
+$(MAN): $(BUILD)/man/%: docs/man/%.md docs/man/to-man debian/changelog
+	@mkdir -p $(@D)
+	$(call say,MAN,$@)LOWDOWN=$(LOWDOWN) docs/man/to-man $< $(VERSION) \
+		"$$(date -u -d "$$(sed -n 's/^ -- .*>  //p;T;q' debian/changelog)" +%F)" >$@
+
+define example
+$(BUILD)/examples/$(1).conf.example: docs/man/$(word 1,$(subst :, ,$(2))).md docs/man/example
+	@mkdir -p $$(@D)
+	$$(call say,EXAMPLE,$$@)docs/man/example $$< $(word 2,$(subst :, ,$(2))) >$$@
+endef
+$(foreach one,$(EXAMPLES),$(eval $(call example,$(word 1,$(subst =, ,$(one))),$(word 2,$(subst =, ,$(one))))))
+
+# --- The Debian package --------------------------------------------------------
+
+# What debhelper makes stays out of the tree: the package is built from a copy. It must
+# not see the variables of this make, above all not BUILD, which `make clean` removes.
+$(DEB): $(shell find $(DEB_SOURCES) -type f)
+	@rm -rf $(BUILD)/deb && mkdir -p $(BUILD)/deb/sluice-$(VERSION)
+	@cp -a $(DEB_SOURCES) $(BUILD)/deb/sluice-$(VERSION)
+	$(call say,DEB,$@)cd $(BUILD)/deb/sluice-$(VERSION) && env -i PATH="$$PATH" HOME=/ \
+		LC_ALL=C.UTF-8 dpkg-buildpackage --build=binary --no-sign >../build.log 2>&1 || \
+		{ tail -n 40 ../build.log >&2; exit 1; }
+
+# The disk that the tests install it on; while others compile, the mirror is waited for.
+$(BUILD)/bookworm: FORCE
+	@tests/package/fetch tree $(BUILD)
 
 # --- User space --------------------------------------------------------------
 
@@ -307,7 +374,7 @@ $(BUILD)/tests/fuzz-%: $(BUILD)/obj/tests/fuzz/%.o $(BUILD)/libgateway.a $(BUILD
 		$(filter %.a,$^) $(LIBRARY_LIBS)
 
 define tool_file
-$(BUILD)/tests/$(1): $(BUILD)/obj/tests/tools/$(1).o $(BUILD)/libsluice.a
+$(BUILD)/tests/$(1): $(BUILD)/obj/tests/tools/$(1).o $(BUILD)/libagent.a $(BUILD)/libsluice.a
 	$$(link) -lm
 endef
 $(foreach tool,$(TOOL_FILES),$(eval $(call tool_file,$(tool))))

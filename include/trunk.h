@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * The beginning of a WAN leg whose trunk port the remote's agent ends
- * (docs/protocol.md). The gateway's first bytes are a PROXY protocol header
+ * (docs/man/sluice-protocol.7.md). The gateway's first bytes are a PROXY protocol header
  * (version 2) that says which client wants which service; the agent connects
  * to the application and answers with one byte. From then on the streams are
  * the client's and the application's.

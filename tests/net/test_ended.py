@@ -353,7 +353,7 @@ def test_a_flow_log_that_cannot_be_opened_is_refused_and_a_reload_keeps_the_old(
 def test_every_code_is_documented(kind, pattern):
     with open(os.path.join(REPOSITORY, "include", "flow.h")) as header:
         found = re.findall(pattern, header.read())
-    with open(os.path.join(REPOSITORY, "docs", "config.md")) as document:
+    with open(os.path.join(REPOSITORY, "docs", "man", "sluice.8.md")) as document:
         rows = document.read()
     assert len(found) > 5, kind
     for name, letter, text in found:

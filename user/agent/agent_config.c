@@ -478,6 +478,14 @@ static void parts_free(struct parts *parts)
 	agent_config_free(parts->config);
 }
 
+void agent_config_keys(config_key_function *function)
+{
+	struct option_tables tables;
+
+	option_tables_init(&tables);
+	config_keys_list(tables.file, "", function);
+}
+
 int agent_config_load(const char *path, struct agent_config **config, FILE *errors)
 {
 	struct config_errors found = { 0 };

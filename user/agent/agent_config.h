@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "config_keys.h"
 #include "key_file.h"
 #include "registration.h"
 #include "tables.h"
@@ -48,5 +49,8 @@ struct agent_config {
 int agent_config_load(const char *path, struct agent_config **config, FILE *errors);
 
 void agent_config_free(struct agent_config *config);
+
+/* Calls function for every key that the file can have. */
+void agent_config_keys(config_key_function *function);
 
 #endif

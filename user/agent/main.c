@@ -25,6 +25,9 @@
 #include "trunk_end.h"
 #include "trunk_tuning.h"
 
+/* What a stop takes at most besides waiting for flows. */
+#define STOP_S 30U
+
 /* How long withdrawing may take when the agent is to stop. */
 #define WITHDRAW_US 2000000ULL
 
@@ -214,7 +217,9 @@ static int on_terminate(sd_event_source *source, const struct signalfd_siginfo *
 	if (agent->stopping) /* asked twice: at once */
 		return sd_event_exit(agent->event, 0);
 	agent->stopping = true;
-	sd_notify(0, "STOPPING=1");
+	/* A service manager must not kill what it sees stopping while flows may end. */
+	sd_notifyf(0, "STOPPING=1\nEXTEND_TIMEOUT_USEC=%llu",
+		   (agent->config->drain_timeout_s + STOP_S) * 1000000ULL);
 	if (sd_event_add_time_relative(agent->event, NULL, CLOCK_MONOTONIC, WITHDRAW_US, 0,
 				       on_withdraw_timeout, agent) < 0 ||
 	    sd_event_add_time_relative(agent->event, NULL, CLOCK_MONOTONIC,

@@ -52,8 +52,22 @@ struct verb {
 	unsigned takes; /* CLI_BIT() of the options that are meant for it */
 };
 
-verb_function verb_add, verb_attach, verb_del, verb_detach, verb_doctor, verb_drain, verb_explain,
-	verb_keygen, verb_reload, verb_show, verb_top, verb_trace;
+/* What --help says of an option: "-j, --json", "--run-dir DIR". */
+struct cli_option_text {
+	const char *name; /* without dashes */
+	char letter; /* 0: none */
+	const char *value; /* what it takes, for people; NULL: nothing */
+	const char *help;
+};
+
+/* The tables of main.c; NULL after the last. An option is for a verb if it is for all, or the verb
+ * takes it; verb may be NULL: for any. Options begin with those for all. */
+const struct verb *cli_verb(size_t index);
+const struct cli_option_text *cli_option(size_t index);
+bool cli_option_is_for(size_t index, const struct verb *verb);
+
+verb_function verb_add, verb_attach, verb_complete, verb_del, verb_detach, verb_doctor, verb_drain,
+	verb_explain, verb_keygen, verb_reload, verb_show, verb_top, verb_trace;
 
 /* Prints "usage: sluice ..." of the verb. */
 void cli_print_usage(const struct verb *verb, FILE *stream);

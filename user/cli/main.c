@@ -45,6 +45,8 @@ static const struct verb verbs[] = {
 	{ "drain", verb_drain, "drain", "take no new connections, let the flows end", 0 },
 	{ "reload", verb_reload, "reload", "read the configuration file again", 0 },
 	{ "keygen", verb_keygen, "keygen [FILE]", "make a key for an agent, mode 0600", 0 },
+	{ "complete", verb_complete, "complete -- [WORD ...]",
+	  "say what the last word could be, for the shells", 0 },
 };
 
 #define VERB_COUNT (sizeof(verbs) / sizeof(*verbs))
@@ -52,13 +54,16 @@ static const struct verb verbs[] = {
 /* What is no letter begins here; a verb's option is this and its place in own_options. */
 enum { OPTION_RUN_DIR = 256, OPTION_OWN };
 
+/* Options for all verbs. */
+static const struct cli_option_text common_options[] = {
+	{ "run-dir", 0, "DIR", "where the daemon's control.sock is (/run/sluice)" },
+	{ "json", 'j', NULL, "print JSON" },
+	{ "help", 'h', NULL, "this help, or the verb's usage" },
+	{ "version", 'V', NULL, "the version" },
+};
+
 /* Options of some verbs alone. */
-static const struct {
-	const char *name;
-	char letter; /* 0: none */
-	const char *value; /* what it takes, for people; NULL: nothing */
-	const char *help;
-} own_options[CLI_OPTION_COUNT] = {
+static const struct cli_option_text own_options[CLI_OPTION_COUNT] = {
 	[CLI_ALL] = { "all", 'a', NULL, "show counters: those that are zero too" },
 	[CLI_ENDED] = { "ended", 0, NULL, "show flows: those that ended lately, the last first" },
 	[CLI_COUNT] = { "count", 'n', "COUNT",
@@ -75,25 +80,40 @@ static const struct {
 	[CLI_FIX] = { "fix", 0, NULL, "doctor: remove what a crashed gateway left" },
 };
 
+#define COMMON_COUNT (sizeof(common_options) / sizeof(*common_options))
+
+const struct verb *cli_verb(size_t index)
+{
+	return index < VERB_COUNT ? &verbs[index] : NULL;
+}
+
+const struct cli_option_text *cli_option(size_t index)
+{
+	if (index < COMMON_COUNT)
+		return &common_options[index];
+	return index < COMMON_COUNT + CLI_OPTION_COUNT ? &own_options[index - COMMON_COUNT] : NULL;
+}
+
+bool cli_option_is_for(size_t index, const struct verb *verb)
+{
+	return index < COMMON_COUNT || !verb || (verb->takes & CLI_BIT(index - COMMON_COUNT));
+}
+
 static void print_usage(FILE *stream)
 {
+	const struct cli_option_text *option;
+
 	fprintf(stream, "usage: sluice [OPTION ...] VERB [ARGUMENT ...]\n\nVerbs:\n");
 	for (size_t i = 0; i < VERB_COUNT; i++)
 		fprintf(stream, "  %-8s  %s\n", verbs[i].name, verbs[i].description);
-	fprintf(stream, "\nOptions:\n"
-			"  --run-dir DIR       where the daemon's control.sock is (/run/sluice)\n"
-			"  -j, --json          print JSON\n"
-			"  -h, --help          this help, or the verb's usage\n"
-			"  -V, --version       the version\n");
-	for (size_t i = 0; i < CLI_OPTION_COUNT; i++) {
-		char letter[] = { '-', own_options[i].letter, ',', ' ', '\0' };
+	fprintf(stream, "\nOptions:\n");
+	for (size_t i = 0; (option = cli_option(i)); i++) {
+		char letter[] = { '-', option->letter, ',', ' ', '\0' };
 		char form[64];
 
-		if (!own_options[i].name)
-			continue;
-		snprintf(form, sizeof(form), "%s--%s %s", own_options[i].letter ? letter : "",
-			 own_options[i].name, own_options[i].value ?: "");
-		fprintf(stream, "  %-18s  %s\n", form, own_options[i].help);
+		snprintf(form, sizeof(form), "%s--%s %s", option->letter ? letter : "",
+			 option->name, option->value ?: "");
+		fprintf(stream, "  %-18s  %s\n", form, option->help);
 	}
 }
 
@@ -142,37 +162,31 @@ static int finish(int status)
 	return status ? status : cli_fail("cannot write to standard output, %m, make room there");
 }
 
-/* The tables of getopt_long(3), from own_options and what all verbs take. */
+/* The tables of getopt_long(3). */
 struct option_tables {
-	struct option all[CLI_OPTION_COUNT + 6];
-	char letters[2 * CLI_OPTION_COUNT + 8];
+	struct option all[COMMON_COUNT + CLI_OPTION_COUNT + 1];
+	char letters[2 * (COMMON_COUNT + CLI_OPTION_COUNT) + 2];
 };
 
 static void option_tables_init(struct option_tables *tables)
 {
-	static const struct option common[] = {
-		{ "run-dir", required_argument, NULL, OPTION_RUN_DIR },
-		{ "json", no_argument, NULL, 'j' },
-		{ "help", no_argument, NULL, 'h' },
-		{ "version", no_argument, NULL, 'V' },
-	};
-	size_t count = sizeof(common) / sizeof(*common), length;
+	const struct cli_option_text *text;
+	char *letter = tables->letters;
 
 	memset(tables, 0, sizeof(*tables));
-	memcpy(tables->all, common, sizeof(common));
-	strcpy(tables->letters, ":jhV");
-	length = strlen(tables->letters);
-	for (int i = 0; i < CLI_OPTION_COUNT; i++) {
-		if (!own_options[i].name)
-			continue;
-		tables->all[count++] = (struct option){ own_options[i].name,
-							own_options[i].value ? required_argument
-									     : no_argument,
-							NULL, OPTION_OWN + i };
-		if (own_options[i].letter)
-			tables->letters[length++] = own_options[i].letter;
-		if (own_options[i].letter && own_options[i].value)
-			tables->letters[length++] = ':';
+	*letter++ = ':';
+	for (size_t i = 0; (text = cli_option(i)); i++) {
+		int number = OPTION_OWN + (int)i - (int)COMMON_COUNT;
+
+		if (i < COMMON_COUNT)
+			number = text->letter ? text->letter : OPTION_RUN_DIR;
+		tables->all[i] = (struct option){ text->name,
+						  text->value ? required_argument : no_argument,
+						  NULL, number };
+		if (text->letter)
+			*letter++ = text->letter;
+		if (text->letter && text->value)
+			*letter++ = ':';
 	}
 }
 

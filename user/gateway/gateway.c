@@ -31,6 +31,9 @@
  * memory that is there from the start. Further ones run by the splice engine. */
 #define KERNEL_FLOWS_MAX 65536U
 
+/* What a stop takes at most once flows have ended or were reset. */
+#define STOP_S 30U
+
 /* How often draining entries and unused parameters are looked for. */
 #define SWEEP_US 500000ULL
 
@@ -132,7 +135,9 @@ static int on_terminate(sd_event_source *source, const struct signalfd_siginfo *
 	gateway->stopping = true;
 	gateway_drain(gateway);
 	supervisor_let_go(gateway->supervisor);
-	sd_notify(0, "STOPPING=1");
+	/* A service manager must not kill what it sees stopping while flows may end. */
+	sd_notifyf(0, "STOPPING=1\nEXTEND_TIMEOUT_USEC=%llu",
+		   (gateway->config->drain_timeout_s + STOP_S) * 1000000ULL);
 	if (supervisor_flows(gateway->supervisor) == 0)
 		return sd_event_exit(gateway->event, 0);
 	log_notice("stopping: waiting up to %u s for %llu flows to end",
@@ -477,6 +482,8 @@ int gateway_start(struct gateway *gateway, const struct gateway_options *options
 	gateway->options = *options;
 	gateway->config = config;
 	gateway->namespace_lock = -1;
+	/* Relays, registrar and whoever asks pass through what is made here. */
+	umask(022);
 	file_limit_raise();
 	result = lock_namespace(gateway, error);
 	if (result)

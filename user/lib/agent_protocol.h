@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What agent and registrar agree on (docs/protocol.md): TLS 1.3 with a
+ * What agent and registrar agree on (docs/man/sluice-protocol.7.md): TLS 1.3 with a
  * pre-shared key, then one JSON object a line each way.
  */
 #ifndef SLUICE_AGENT_PROTOCOL_H

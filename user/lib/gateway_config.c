@@ -493,6 +493,14 @@ static int parts_load(struct config_parts *parts, const char *path)
 	return parts->errors->count > 0 ? -EINVAL : 0;
 }
 
+void gateway_config_keys(config_key_function *function)
+{
+	struct option_tables tables;
+
+	option_tables_init(&tables);
+	config_keys_list(tables.file, "", function);
+}
+
 int gateway_config_load(const char *path, struct gateway_config **config, FILE *errors)
 {
 	struct config_errors found = { 0 };

@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "config_keys.h"
 #include "key_file.h"
 #include "policy.h"
 #include "registration.h"
@@ -90,5 +91,8 @@ struct gateway_config {
 int gateway_config_load(const char *path, struct gateway_config **config, FILE *errors);
 
 void gateway_config_free(struct gateway_config *config);
+
+/* Calls function for every key that the file can have. */
+void gateway_config_keys(config_key_function *function);
 
 #endif

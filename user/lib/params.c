@@ -122,6 +122,23 @@ static const struct parameter *parameter_find(const char *key)
 	return NULL;
 }
 
+const char *params_expected(const char *key)
+{
+	const struct parameter *parameter = parameter_find(key);
+
+	return parameter ? parameter->expected : NULL;
+}
+
+const char *const *params_words(const char *key)
+{
+	static const char *const booleans[] = { "true", "false", NULL };
+	const struct parameter *parameter = parameter_find(key);
+
+	if (!parameter)
+		return NULL;
+	return parameter->kind == KIND_BOOLEAN ? booleans : parameter->choices;
+}
+
 static int window_parse(const char *text, uint64_t *window)
 {
 	if (size_parse(text, window) < 0)

@@ -41,6 +41,12 @@ bool params_are_possible(const struct wan_params *params);
 /* The keys in the order they are shown; NULL ends it. */
 extern const char *const params_keys[];
 
+/* What a value of this key has to be, for people; NULL: no such key. */
+const char *params_expected(const char *key);
+
+/* The words that a value of this key can be, NULL ends them; NULL: not a matter of words. */
+const char *const *params_words(const char *key);
+
 /* Text of one key's value as params_set takes it; "" when unset. Returns text,
  * which holds UNIT_TEXT_MAX bytes. */
 const char *params_get(const struct wan_params *params, const char *key, char *text);

@@ -2,7 +2,7 @@
 /*
  * What a WAN connection's parameters [980-984] mean for its socket: the one
  * place that decides it, for the gateway's own sockets and for those that the
- * agent's trunk ports accept. docs/parameters.md tells it to people.
+ * agent's trunk ports accept. docs/man/sluice-parameters.7.md tells it to people.
  */
 #ifndef SLUICE_WAN_TUNING_H
 #define SLUICE_WAN_TUNING_H
