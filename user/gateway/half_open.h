@@ -19,8 +19,7 @@ void half_open_syn(struct gateway_relay *relay, const struct syn_event *syn);
 
 /* A connection that a listener accepted: the LAN leg of a half-open flow, or a
  * stranger's, which is reset. fd belongs to the callee; client is its peer. */
-void half_open_accepted(struct gateway_relay *relay, int fd,
-			const struct sockaddr_storage *client);
+void half_open_accepted(struct gateway_relay *relay, int fd, const struct sockaddr_storage *client);
 
 /* Something happened to a leg of a flow that is not joined yet. */
 void half_open_progress(struct gateway_flow *flow);
