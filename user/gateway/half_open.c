@@ -420,8 +420,7 @@ static int accepted_tuple(int fd, const struct sockaddr_storage *client,
 	return result ?: endpoint_from_sockaddr(&address, tuple->remote, &tuple->service_port);
 }
 
-void half_open_accepted(struct gateway_relay *relay, int fd,
-			const struct sockaddr_storage *client)
+void half_open_accepted(struct gateway_relay *relay, int fd, const struct sockaddr_storage *client)
 {
 	struct half_open_key tuple;
 	struct gateway_flow *flow = NULL;
