@@ -345,7 +345,7 @@ static void accepted(struct gateway_flow *flow)
 /* The WAN leg is up; where an agent ends it, the application is still to be asked. */
 static void connected(struct gateway_flow *flow)
 {
-	wan_leg_connected(flow->core.remote.fd, &flow->params);
+	wan_leg_connected(flow->core.remote.fd, &flow->tuple, &flow->params);
 	flow_tell(flow, TRACE_CONNECTED);
 	if (!is_trunk_ended(flow)) {
 		accepted(flow);

@@ -21,6 +21,11 @@
 #include "tune.h"
 #include "wan_options.h"
 
+static int family_of(const struct half_open_key *tuple)
+{
+	return address_is_ipv4(tuple->remote) ? AF_INET : AF_INET6;
+}
+
 /* source = client: the remote sees the client's address and port. Two flows of
  * one client port to two remotes share it, hence SO_REUSEADDR. */
 static int bind_to_client(int fd, int family, const struct half_open_key *tuple)
@@ -85,7 +90,7 @@ static int connect_leg(int fd, const struct half_open_key *tuple, uint16_t trunk
 int wan_leg_connect(const struct half_open_key *tuple, uint16_t trunk_port,
 		    const struct wan_params *params, int socket_map)
 {
-	int family = address_is_ipv4(tuple->remote) ? AF_INET : AF_INET6;
+	int family = family_of(tuple);
 	struct sockaddr_storage remote;
 	socklen_t length = endpoint_to_sockaddr(tuple->remote, trunk_port, &remote);
 	int fd, result;
@@ -109,18 +114,9 @@ failed:
 	return result;
 }
 
-static int socket_family(int fd)
+void wan_leg_connected(int fd, const struct half_open_key *tuple, const struct wan_params *params)
 {
-	int family = AF_INET;
-	socklen_t length = sizeof(family);
-
-	getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &length);
-	return family;
-}
-
-void wan_leg_connected(int fd, const struct wan_params *params)
-{
-	set_error_queue(fd, socket_family(fd), 0);
+	set_error_queue(fd, family_of(tuple), 0);
 	/* A route's congctl took the place of what was set before connect(); it may
 	 * also lock it, and then that is what the operator wants. */
 	wan_set_flow_control(fd, params);

@@ -28,7 +28,7 @@ int wan_leg_connect(const struct half_open_key *tuple, uint16_t trunk_port,
 
 /* After the connection is up: from now on a passing ICMP error is no reason to
  * give up (RFC 1122, 4.2.3.9), and the flow control is the one asked for. */
-void wan_leg_connected(int fd, const struct wan_params *params);
+void wan_leg_connected(int fd, const struct half_open_key *tuple, const struct wan_params *params);
 
 /* Why the connection failed, from the socket's error and its error queue. */
 void wan_leg_error(int fd, struct wan_error *error);
