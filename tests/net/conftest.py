@@ -65,7 +65,11 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("mode", modes, ids=ids, scope="function")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
+    for item in items:
+        if "alone" in item.fixturenames:
+            item.add_marker(pytest.mark.by_itself)
     if config.option.straight:
         skip = pytest.mark.skip(reason="about taking connections, and --straight takes none")
         for item in items:
