@@ -33,6 +33,12 @@
 /* Requests that are under way at once. */
 #define REQUESTS_MAX 16
 
+/* As the gateway: a round trip that differs by less than one part in so many is the same. */
+#define RTT_DIFFERS 4
+
+/* A round trip that no path has. */
+#define RTT_MAX_US 60000000
+
 #define WHY_MAX 192
 
 enum phase {
@@ -47,8 +53,7 @@ struct session {
 	sd_event *event;
 	struct agent_gateway gateway; /* name is owned */
 	uint8_t *key; /* secret_new(); owned */
-	session_idle_handler *idle;
-	void *context;
+	struct session_handlers handlers;
 	SSL_CTX *tls;
 	enum phase phase;
 	int fd;
@@ -59,6 +64,7 @@ struct session {
 	uint64_t renew_us; /* between renewals */
 	uint64_t renew_id; /* of the renewal that is under way; 0: none */
 	uint64_t last_id;
+	uint32_t rtt_us; /* that the gateway has measured; 0: unknown */
 	bool knows_trunk_end; /* the gateway has this feature */
 	unsigned under_way; /* requests not answered yet, the renewal not counted */
 	unsigned renewals; /* since refused registrations were tried last */
@@ -114,7 +120,7 @@ static void disconnect(struct session *session, const char *why)
 	session->backoff_us *= 2;
 	if (session->backoff_us > BACKOFF_MAX_US)
 		session->backoff_us = BACKOFF_MAX_US;
-	session->idle(session->context);
+	session->handlers.idle(session->handlers.context);
 }
 
 static void disconnect_errno(struct session *session, const char *what, int result)
@@ -221,9 +227,24 @@ static void greeted(struct session *session, const json_t *message)
 	set_timer(session, session->renew_us);
 }
 
+/* What the entry runs with at the gateway is what it is to run with here. */
+static void learn_rtt(struct session *session, const json_t *message)
+{
+	uint32_t known = session->rtt_us, difference;
+	json_int_t rtt_us = 0;
+
+	protocol_number(message, "rtt_us", 1, RTT_MAX_US, &rtt_us);
+	difference = rtt_us > known ? (uint32_t)rtt_us - known : known - (uint32_t)rtt_us;
+	if (rtt_us == 0 || difference <= known / RTT_DIFFERS)
+		return;
+	session->rtt_us = (uint32_t)rtt_us;
+	session->handlers.path(session->handlers.context);
+}
+
 static void answered(struct session *session, const json_t *message, const char *refusal)
 {
 	const char *rule = protocol_text(message, "rule");
+	const struct entry *entry;
 	char text[ENTRY_REFUSAL_MAX];
 	json_int_t id = 0;
 
@@ -239,8 +260,10 @@ static void answered(struct session *session, const json_t *message, const char 
 		session->under_way--;
 	if (refusal)
 		snprintf(text, sizeof(text), "%.16s: %.180s", rule ?: "?", refusal);
-	entries_answered(&session->entries, (uint64_t)id, refusal ? text : NULL,
-			 session->gateway.name);
+	entry = entries_answered(&session->entries, (uint64_t)id, refusal ? text : NULL,
+				 session->gateway.name);
+	if (entry && entry->params.rtt_us == 0)
+		learn_rtt(session, message);
 }
 
 static void handle_line(struct session *session, const char *line, size_t length)
@@ -319,7 +342,7 @@ static void talk(struct session *session)
 	if (result && result != -EAGAIN)
 		disconnect_errno(session, "connection lost", result);
 	else if (session->phase == PHASE_SERVING)
-		session->idle(session->context);
+		session->handlers.idle(session->handlers.context);
 }
 
 static void connected(struct session *session)
@@ -432,7 +455,7 @@ static int on_timer(sd_event_source *source, uint64_t us, void *context)
 /* ---- from outside ---- */
 
 int session_new(sd_event *event, const struct agent_gateway *gateway, const uint8_t key[KEY_SIZE],
-		session_idle_handler *idle, void *context, struct session **session)
+		const struct session_handlers *handlers, struct session **session)
 {
 	struct session *new = calloc(1, sizeof(*new));
 
@@ -443,8 +466,7 @@ int session_new(sd_event *event, const struct agent_gateway *gateway, const uint
 	new->gateway = *gateway;
 	new->gateway.name = strdup(gateway->name);
 	new->key = secret_new(KEY_SIZE);
-	new->idle = idle;
-	new->context = context;
+	new->handlers = *handlers;
 	new->fd = -1;
 	new->backoff_us = BACKOFF_MIN_US;
 	new->tls = tls_psk_context(TLS_client_method());
@@ -485,6 +507,11 @@ bool session_is_of(const struct session *session, const struct agent_gateway *ga
 	       session->gateway.port == gateway->port &&
 	       strcmp(session->gateway.identity, gateway->identity) == 0 &&
 	       memcmp(session->key, key, KEY_SIZE) == 0;
+}
+
+uint32_t session_rtt_us(const struct session *session)
+{
+	return session->rtt_us;
 }
 
 int session_want(struct session *session, const struct agent_config *config)

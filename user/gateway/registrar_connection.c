@@ -340,6 +340,15 @@ static void greet(struct registrar_connection *connection, struct agent_message 
 	to_main(connection, message);
 }
 
+static json_t *ok_json(const struct registrar_answer *answer)
+{
+	json_t *message = json_pack("{s:s,s:I}", "type", "ok", "id", (json_int_t)answer->id);
+
+	if (answer->rtt_us)
+		json_object_set_new(message, "rtt_us", json_integer(answer->rtt_us));
+	return message;
+}
+
 static json_t *refusal_json(uint64_t id, unsigned refusal, const char *text)
 {
 	return json_pack("{s:s,s:I,s:s,s:s}", "type", "refused", "id", (json_int_t)id, "rule",
@@ -509,8 +518,7 @@ void registrar_connection_answer(struct registrar *registrar, const struct regis
 		if (answer->refusal)
 			put(connection, refusal_json(answer->id, answer->refusal, answer->text));
 		else
-			put(connection,
-			    json_pack("{s:s,s:I}", "type", "ok", "id", (json_int_t)answer->id));
+			put(connection, ok_json(answer));
 		registrar_connection_run(connection);
 		return;
 	}
