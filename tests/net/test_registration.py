@@ -2,6 +2,7 @@
 """Remotes register themselves: sluice-agent, the registrar, and what main makes of it."""
 import contextlib
 import os
+import re
 import signal
 import threading
 import time
@@ -225,6 +226,9 @@ def test_an_address_belongs_to_the_identity_that_was_first(net, gateway, family)
     wait_registered(gateway, family.remote, 5000)
     second = Agent(gateway, family, "other").start(service(5000), service(5001))
     second.says('taken: this address is registered by identity "site" already')
+    assert 'identity "other" is refused: taken: this address is registered by' in \
+        logged(gateway)[0]
+    assert gateway.counters()["refused_taken"] >= 2
     assert not registered(gateway, family.remote, 5001)
     assert registered(gateway, family.remote, 5000)["identity"] == "site"
     assert first.stop() == 0
@@ -258,6 +262,9 @@ def test_without_the_key_nobody_gets_in(net, open_gateway, identity, counter):
     gateway.sluice("keygen", wrong)
     agent = Agent(gateway, IPV4, identity, name="wrong", key=wrong).start(service(5000))
     wait_for(lambda: gateway.counters()[counter] >= 2, "it is refused again and again")
+    assert {"wrong_key": 'identity "site" with another key than its policy\'s',
+            "unknown_identity": "there is no policy of the name that it gave"}[counter] \
+        in logged(gateway)[0]
     assert agent.output().count("TLS failed: is it the right identity and key?") == 1
     assert not gateway.show("ports")["ports"]
 
@@ -302,12 +309,26 @@ def test_a_bad_message_ends_the_connection(open_gateway, messages):
     talker = Talker(gateway, IPV4)
     with gateway.counting(bad_message=1):
         talker.send(*messages)
-        assert talker.expect("error")["error"]
+        error = talker.expect("error")["error"]
     talker.closed()
     assert not gateway.show("ports")["ports"]
+    line, = logged(gateway)
+    assert f"closed: {error}" in line
+
+
+def logged(gateway):
+    """What the registrar has written to the gateway's log."""
+    return [line for line in gateway.output().splitlines() if "registrar: " in line]
+
+
+def lines_meant(lines):
+    """How many there would be without the limit of one a second."""
+    return len(lines) + sum(int(more) for line in lines
+                            for more in re.findall(r" \(and (\d+) more lines\)$", line))
 
 
 REFUSED = {
+    "outside": ("address", {"address": IPV4.silent}),
     "address": ("address", {"address": "10.2.0.300"}),
     "loopback": ("address", {"address": "127.0.0.1"}),
     "mapped": ("address", {"address": "::ffff:10.2.0.9"}),
@@ -327,8 +348,29 @@ def test_a_refusal_names_the_rule_and_the_connection_goes_on(open_gateway, rule,
     talker.hello()
     with gateway.counting(**{f"refused_{rule}": 1, "registered": 1}):
         talker.send({**REGISTER, **change}, {**REGISTER, "id": 2, "unknown key": [{}]})
-        assert talker.expect("refused", id=1, rule=rule)["error"]
+        why = talker.expect("refused", id=1, rule=rule)["error"]
         talker.expect("ok", id=2)
+    line, = logged(gateway)
+    assert f'{IPV4.remote}:' in line
+    assert f'identity "site" is refused: {rule}: {why}' in line
+
+
+def test_refusals_are_logged_once_a_second_at_most_and_all_counted(open_gateway):
+    gateway = open_gateway
+    talker = Talker(gateway, IPV4)
+    talker.hello()
+    begin = time.monotonic()
+    for start in range(1, 601, 100):
+        talker.send(*({**REGISTER, "id": n, "service": 0} for n in range(start, start + 100)))
+    talker.expect("refused", id=600)
+    time.sleep(1.1)  # the pause between lines is what is tested
+    talker.send({**REGISTER, "id": 601, "address": IPV4.silent})
+    talker.expect("refused", id=601, rule="address")
+    lines = logged(gateway)
+    assert 2 <= len(lines) <= time.monotonic() - begin + 2, lines
+    counters = gateway.counters()
+    assert (counters["refused_port"], counters["refused_address"]) == (600, 1)
+    assert lines_meant(lines) == 601, lines
 
 
 def test_versions_and_features_that_are_not_known_are_refused(open_gateway):
@@ -393,6 +435,7 @@ def test_idle_connections_cost_little_and_leave_the_door_open(net, open_gateway)
         agent = Agent(gateway, IPV4).start(service(5000))
         wait_registered(gateway, IPV4.remote, 5000)
         before = resident_bytes(registrar_pid(gateway))
+        begin = time.monotonic()
         idle = [net.remote.start_connect(IPV4, IPV4.wan, REGISTRAR_PORT, (source, 0))
                 for source in sources for _ in range(50)]
         with Knocker(net, gateway, IPV4, 5000) as knocker:
@@ -405,8 +448,8 @@ def test_idle_connections_cost_little_and_leave_the_door_open(net, open_gateway)
         late = Agent(gateway, IPV4, name="late").start(service(5002))
         wait_registered(gateway, IPV4.remote, 5002)
         assert agent.process.running() and late.process.running()
-        lines = [line for line in gateway.output().splitlines() if "registrar: " in line]
-        assert len(lines) < 40, f"{len(lines)} lines in the log"
+        lines = logged(gateway)
+        assert 1 <= len(lines) <= time.monotonic() - begin + 2, lines
         for sock in idle:
             sock.close()
     finally:

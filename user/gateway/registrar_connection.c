@@ -301,8 +301,13 @@ static void to_main(struct registrar_connection *connection, struct agent_messag
 static void put(struct registrar_connection *connection, json_t *message)
 {
 	struct registrar *registrar = connection->registrar;
+	struct tls_lines *lines = &connection->lines;
 
-	if (tls_lines_put(&connection->lines, message) == 0)
+	/* Many requests that came at once may be refused before the turn's end: it reads,
+	 * though it has not been told anything yet. Should sending fail, the next will. */
+	if (lines->out_end - lines->out_start > TLS_LINES_OUT_MAX / 2)
+		tls_lines_flush(lines);
+	if (tls_lines_put(lines, message) == 0)
 		return;
 	registrar_count(&registrar->setup.counters->no_room);
 	registrar_log(registrar, connection->source, connection->port,
@@ -349,10 +354,17 @@ static json_t *ok_json(const struct registrar_answer *answer)
 	return message;
 }
 
-static json_t *refusal_json(uint64_t id, unsigned refusal, const char *text)
+/* Tells the agent, and the operator of the gateway, who may not know of the agent's log. */
+static void put_refusal(struct registrar_connection *connection, uint64_t id, unsigned refusal,
+			const char *text)
 {
-	return json_pack("{s:s,s:I,s:s,s:s}", "type", "refused", "id", (json_int_t)id, "rule",
-			 refusal_name(refusal), "error", text);
+	const struct registrar *registrar = connection->registrar;
+
+	registrar_log(connection->registrar, connection->source, connection->port,
+		      "identity \"%.63s\" is refused: %s: %s",
+		      registrar->setup.names[connection->identity], refusal_name(refusal), text);
+	put(connection, json_pack("{s:s,s:I,s:s,s:s}", "type", "refused", "id", (json_int_t)id,
+				  "rule", refusal_name(refusal), "error", text));
 }
 
 static void count_refusal(struct registrar_counters *counters, unsigned refusal)
@@ -384,7 +396,7 @@ static void handle_line(struct registrar_connection *connection, const char *lin
 		greet(connection, &message);
 	} else if (message.refusal) {
 		count_refusal(counters, message.refusal);
-		put(connection, refusal_json(message.request.id, message.refusal, message.text));
+		put_refusal(connection, message.request.id, message.refusal, message.text);
 	} else {
 		to_main(connection, &message);
 	}
@@ -516,7 +528,7 @@ void registrar_connection_answer(struct registrar *registrar, const struct regis
 			continue;
 		connection->waiting = false;
 		if (answer->refusal)
-			put(connection, refusal_json(answer->id, answer->refusal, answer->text));
+			put_refusal(connection, answer->id, answer->refusal, answer->text);
 		else
 			put(connection, ok_json(answer));
 		registrar_connection_run(connection);
