@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
 """Remotes register themselves: sluice-agent, the registrar, and what main makes of it."""
 import contextlib
+import json
 import os
 import re
+import resource
+import select
 import signal
 import threading
 import time
@@ -12,7 +15,7 @@ import pytest
 from agent import (AGENT, LEASE, REGISTRAR_PORT, Agent, Talker, policy, registered, registrar,
                    service, wait_registered)
 from gateway import alive, holds, serve
-from rig import IPV4, IPV6, echo, resident_bytes, wait_for
+from rig import IPV4, IPV6, SOCKET_TIMEOUT, echo, receive_all, resident_bytes, wait_for
 
 pytestmark = pytest.mark.stealing
 
@@ -426,21 +429,41 @@ def test_who_talks_too_fast_waits(open_gateway):
     assert gateway.counters()["rate_limited"] >= 1
 
 
-def test_idle_connections_cost_little_and_leave_the_door_open(net, open_gateway):
-    """2000 from 40 addresses: bounded in number and memory; agents and flows get through."""
-    gateway = open_gateway
-    sources = [f"10.2.0.{n}" for n in range(100, 140)]
-    net.remote.ip(*(f"address add {source}/24 dev eth0" for source in sources))
+@contextlib.contextmanager
+def sources(net, count):
+    """So many addresses of the remote in the block, to knock from."""
+    addresses = [f"10.2.0.{n}" for n in range(100, 100 + count)]
+    net.remote.ip(*(f"address add {address}/24 dev eth0" for address in addresses))
     try:
+        yield addresses
+    finally:
+        net.remote.ip(*(f"address del {address}/24 dev eth0" for address in addresses))
+
+
+@contextlib.contextmanager
+def descriptors(count):
+    """So many files may be open in the block."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(count, before[0]), before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_idle_connections_cost_little_and_leave_the_door_open(net, open_gateway):
+    """10 000 from 125 addresses: bounded in number and memory; agents and flows get through."""
+    gateway = open_gateway
+    with sources(net, 125) as addresses, descriptors(12_000):
         agent = Agent(gateway, IPV4).start(service(5000))
         wait_registered(gateway, IPV4.remote, 5000)
         before = resident_bytes(registrar_pid(gateway))
         begin = time.monotonic()
-        idle = [net.remote.start_connect(IPV4, IPV4.wan, REGISTRAR_PORT, (source, 0))
-                for source in sources for _ in range(50)]
         with Knocker(net, gateway, IPV4, 5000) as knocker:
-            wait_for(lambda: gateway.counters()["connections"] >= 2000, "all have knocked", 30)
-            assert gateway.counters()["too_many_connections"] >= 900
+            idle = [net.remote.start_connect(IPV4, IPV4.wan, REGISTRAR_PORT, (source, 0))
+                    for source in addresses for _ in range(80)]
+            wait_for(lambda: gateway.counters()["connections"] >= 10_000, "all have knocked", 60)
+            assert gateway.counters()["too_many_connections"] >= 8_000
             assert resident_bytes(registrar_pid(gateway)) - before < 64 << 20
             wait_for(lambda: gateway.counters()["handshake_timeout"] >= 900, "they are sent away",
                      30)
@@ -452,8 +475,33 @@ def test_idle_connections_cost_little_and_leave_the_door_open(net, open_gateway)
         assert 1 <= len(lines) <= time.monotonic() - begin + 2, lines
         for sock in idle:
             sock.close()
-    finally:
-        net.remote.ip(*(f"address del {source}/24 dev eth0" for source in sources))
+
+
+def test_half_a_client_hello_from_everybody_costs_little(net, open_gateway):
+    """As many as are let in, each with half of the longest record that TLS has."""
+    gateway = open_gateway
+    hello = b"\x01\x00\x3f\xfc" + b"\x03\x03" + bytes(16378)
+    record = b"\x16\x03\x01\x40\x00" + hello
+    assert len(record) == 5 + 16384
+    with sources(net, 16) as addresses:
+        before = resident_bytes(registrar_pid(gateway))
+        most = 0
+        for source in addresses:
+            for _ in range(62):
+                sock = net.remote.start_connect(IPV4, IPV4.wan, REGISTRAR_PORT, (source, 0))
+                sock.settimeout(SOCKET_TIMEOUT)
+                with contextlib.suppress(ConnectionError):  # on a slow machine it was too late
+                    sock.sendall(record[:len(record) // 2])
+            most = max(most, resident_bytes(registrar_pid(gateway)))
+        wait_for(lambda: gateway.counters()["connections"] >= 992, "all have knocked", 30)
+        most = max(most, resident_bytes(registrar_pid(gateway)))
+        assert most - before < 64 << 20
+        wait_for(lambda: gateway.counters()["handshake_timeout"] == 992, "they are sent away", 30)
+        assert gateway.counters()["too_many_connections"] == 0
+        assert resident_bytes(registrar_pid(gateway)) - before < 64 << 20
+        net.remote.close_sockets()
+    Agent(gateway, IPV4).start(service(5000))
+    wait_registered(gateway, IPV4.remote, 5000)
 
 
 def test_one_source_gets_so_many_connections_and_others_still_get_in(net, open_gateway):
@@ -463,6 +511,82 @@ def test_one_source_gets_so_many_connections_and_others_still_get_in(net, open_g
     wait_for(lambda: gateway.counters()["too_many_connections"] == 36, "64 of 100 are let in")
     Agent(gateway, IPV4).start(service(5000))
     wait_registered(gateway, IPV4.remote, 5000, timeout=4)
+
+
+def test_a_message_that_is_cut_off_is_a_bad_one(open_gateway):
+    gateway = open_gateway
+    talker = Talker(gateway, IPV4)
+    talker.hello()
+    with gateway.counting(bad_message=1):
+        talker.process.popen.stdin.write(json.dumps(REGISTER).encode()[:-1])
+        talker.process.popen.stdin.close()
+        talker.closed()
+    assert "in the middle of a message" in logged(gateway)[0]
+    assert not gateway.show("ports")["ports"]
+
+
+class Recorder(threading.Thread):
+    """Stands between an agent and the registrar, passes on what they say, and keeps what
+    the agent said."""
+
+    def __init__(self, net, port):
+        super().__init__(daemon=True)
+        self.net, self.said = net, b""
+        self.listener = net.remote.listen(IPV4, IPV4.remote, port)
+        self.start()
+
+    def run(self):
+        with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
+            agent, _ = self.listener.accept()
+            stack.callback(agent.close)
+            registrar_end = self.net.remote.connect(IPV4, IPV4.wan, REGISTRAR_PORT)
+            stack.callback(registrar_end.close)
+            while True:
+                for sock in select.select([agent, registrar_end], [], [])[0]:
+                    part = sock.recv(1 << 16)
+                    if not part:
+                        return
+                    if sock is agent:
+                        self.said += part
+                        registrar_end.sendall(part)
+                    else:
+                        agent.sendall(part)
+
+
+def test_what_an_agent_said_is_worth_nothing_to_who_repeats_it(net, gateway):
+    """All of it, and all that it could be cut down to: no registration, no longer lease."""
+    gateway.start(registrar(lease=60), policy(gateway))
+    recorder = Recorder(net, REGISTRAR_PORT + 1)
+    agent = Agent(gateway, IPV4).start(service(5000), registrars=[
+        IPV4.at(IPV4.remote, REGISTRAR_PORT + 1)])
+    wait_registered(gateway, IPV4.remote, 5000)
+    agent.says("registered")
+    agent.kill()
+    recorder.join()
+    said = recorder.said
+    assert len(said) > 500
+    pid, entry = registrar_pid(gateway), registered(gateway, IPV4.remote, 5000)
+    counted = ("registered", "changed", "renewed", "withdrawn")
+    before = [gateway.counters()[name] for name in counted]
+
+    with gateway.counting(tls_failed=1):
+        sock = net.remote.connect(IPV4, IPV4.wan, REGISTRAR_PORT)
+        sock.sendall(said)
+        with contextlib.suppress(ConnectionResetError):
+            receive_all(sock)  # until the registrar closes
+        sock.close()
+    with gateway.counting(tls_failed=20):
+        for part in range(20):
+            sock = net.remote.connect(IPV4, IPV4.wan, REGISTRAR_PORT)
+            sock.sendall(said[:part * len(said) // 20])
+            sock.close()
+    assert [gateway.counters()[name] for name in counted] == before
+    only, = gateway.show("ports")["ports"]
+    assert 0 < only.pop("expires_s") <= entry.pop("expires_s")
+    assert only == entry
+    assert registrar_pid(gateway) == pid
+    assert gateway.show("status")["registrar"]["restarts"] == 0
+    assert lines_meant(logged(gateway)) <= 21
 
 
 # ---- the process ----

@@ -463,6 +463,11 @@ static void read_failed(struct registrar_connection *connection, int result)
 		registrar_log(connection->registrar, connection->source, connection->port,
 			      "closed: broken TLS record");
 		end(connection);
+	} else if (connection->lines.in_end > connection->lines.in_start) {
+		registrar_count(&counters->bad_message);
+		registrar_log(connection->registrar, connection->source, connection->port,
+			      "closed: it went in the middle of a message");
+		end(connection);
 	} else {
 		end(connection);
 	}
