@@ -651,6 +651,28 @@ def test_an_identity_has_no_more_flows_than_its_policy_allows(net, gateway, fami
     assert taken(net, gateway, family, 5000)
 
 
+def test_an_identity_with_all_its_flows_registers_nothing_more(net, gateway):
+    """What it has it may change."""
+    gateway.start(registrar(), policy(gateway, max_flows=1))
+    talker = Talker(gateway, IPV4)
+    talker.hello()
+    talker.send(REGISTER)
+    talker.expect("ok", id=1)
+    near, far = net.connection(IPV4, 5000)
+    wait_for(lambda: registered(gateway, IPV4.remote, 5000, "full"), "it is full")
+    with gateway.counting(refused_flows=1, changed=1):
+        talker.send({**REGISTER, "id": 2, "service": 5001}, {**REGISTER, "id": 3})
+        why = talker.expect("refused", id=2, rule="flows")["error"]
+        talker.expect("ok", id=3)
+    assert f"is refused: flows: {why}" in logged(gateway)[0]
+    echo(near, far)
+    near.close()
+    far.close()
+    wait_registered(gateway, IPV4.remote, 5000)
+    talker.send({**REGISTER, "id": 4, "service": 5001})
+    talker.expect("ok", id=4)
+
+
 def test_a_policy_that_is_gone_takes_its_entries_with_it(net, gateway, family):
     other = policy(gateway, "other", addresses=["192.0.2.0/24"])
     gateway.start(registrar(), policy(gateway), other)
@@ -658,7 +680,8 @@ def test_a_policy_that_is_gone_takes_its_entries_with_it(net, gateway, family):
     wait_registered(gateway, family.remote, 5000, 5001)
     near, far = net.connection(family, 5001)
     gateway.configure(registrar(), other)
-    gateway.sluice("reload")
+    with gateway.counting(revoked=2):
+        gateway.sluice("reload")
     assert not registered(gateway, family.remote, 5000)
     assert registered(gateway, family.remote, 5001, "draining")
     assert not taken(net, gateway, family, 5000)
@@ -675,9 +698,12 @@ def test_a_narrower_policy_takes_what_it_does_not_allow(net, gateway, family):
     wait_registered(gateway, family.remote, 5000, 5001)
     pid = registrar_pid(gateway)
     gateway.configure(registrar(), policy(gateway, ports=[5001]))
-    gateway.sluice("reload")
-    assert not registered(gateway, family.remote, 5000)
-    agent.says(f"refuses {family.at(family.remote, 5000)}: port: ")
+    with gateway.counting(revoked=1, refused_lease=1, refused_port=(1,)):
+        gateway.sluice("reload")
+        assert not registered(gateway, family.remote, 5000)
+        agent.says(f"refuses {family.at(family.remote, 5000)}: port: ")
+    assert 'identity "site" is refused: lease: some services were withdrawn' in \
+        logged(gateway)[0]
     assert registered(gateway, family.remote, 5001)
     assert registrar_pid(gateway) == pid, "nothing that the registrar knows has changed"
 
