@@ -203,6 +203,49 @@ def test_a_site_router_registers_for_the_servers_behind_it(net, gateway, family)
     assert not taken(net, gateway, family, 5001)
 
 
+def connection_to(net, family, address, port):
+    """As net.connection(), to another address of the remote."""
+    with net.remote.listen(family, address, port) as listener:
+        near = net.client.connect(family, address, port)
+        far, _ = listener.accept()
+    net.remote.sockets.append(far)
+    far.settimeout(SOCKET_TIMEOUT)
+    return near, far
+
+
+def test_one_site_router_serves_three_servers_and_none_of_another(net, gateway, family):
+    """The fourth has the same network, but the gateway reaches it by another next hop."""
+    servers = [f"{family.remote}{last}" for last in range(1, 4)]
+    elsewhere = f"{family.remote}4"
+    other_router = f"{family.router}9"
+    # addresses as well as routes are taken back: the network is the module's
+    net.wan.ip(f"address add {family.with_bits(other_router)} dev west")
+    net.remote.ip(*(f"address add {family.with_bits(one)} dev eth0"
+                    for one in (*servers, elsewhere)))
+    net.gateway.ip(f"route add {elsewhere} via {other_router}", family=family)
+    try:
+        gateway.start(registrar(), policy(gateway, addresses=[family.router]))
+        Agent(gateway, family, namespace=net.wan).start(
+            service(5000), addresses=[family.router], nexthop=True)
+        wait_registered(gateway, family.router, 5000)
+        flows = [connection_to(net, family, one, 5000) for one in servers]
+        for (near, far), server in zip(flows, servers):
+            echo(near, far)
+            assert gateway.took(far, family)
+            assert near.getpeername()[0] == far.getsockname()[0] == server
+        assert {flow["remote"] for flow in gateway.flows()} == \
+            {family.at(server, 5000) for server in servers}
+        near, far = connection_to(net, family, elsewhere, 5000)
+        echo(near, far)
+        assert not gateway.took(far, family)
+        net.close_sockets()
+    finally:
+        net.gateway.ip(f"route del {elsewhere} via {other_router}", family=family)
+        net.remote.ip(*(f"address del {one}/{family.bits} dev eth0"
+                        for one in (*servers, elsewhere)))
+        net.wan.ip(f"address del {other_router}/{family.bits} dev west")
+
+
 # ---- what is refused ----
 
 def test_what_the_policy_does_not_allow_is_refused_by_rule(net, gateway, family):
