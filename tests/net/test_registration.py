@@ -20,11 +20,23 @@ from rig import IPV4, IPV6, SOCKET_TIMEOUT, echo, receive_all, resident_bytes, w
 pytestmark = pytest.mark.stealing
 
 
+def processes(gateway):
+    """Whom no agent, good or bad, may disturb: relays, and the registrar's restarts."""
+    status = gateway.show("status")
+    return [(relay["pid"], relay["restarts"]) for relay in status["relays"]], \
+        status["registrar"]["restarts"]
+
+
 @pytest.fixture
-def open_gateway(gateway):
-    """A gateway with the identity "site", for all of the remote."""
+def open_gateway(gateway, request):
+    """A gateway with the identity "site", for all of the remote; whatever a test says to it,
+    its processes are the same in the end, unless the test is marked `kills`."""
     gateway.start(registrar(), policy(gateway))
-    return gateway
+    before = processes(gateway)
+    yield gateway
+    if not request.node.get_closest_marker("kills"):
+        assert gateway.process.running(), "main is gone"
+        assert processes(gateway) == before
 
 
 def taken(net, gateway, family, port):
@@ -651,6 +663,7 @@ def test_the_registrar_is_shut_in(open_gateway):
     assert kinds == ["anon_inode", "socket", "socket"], kinds
 
 
+@pytest.mark.kills
 def test_a_killed_registrar_comes_back_and_so_do_its_agents(net, open_gateway, family):
     gateway = open_gateway
     Agent(gateway, family).start(service(5000))
