@@ -16,16 +16,13 @@
 
 #include "address.h"
 #include "agent_protocol.h"
+#include "backoff.h"
 #include "entries.h"
 #include "log.h"
 #include "params.h"
 #include "secret.h"
 #include "tls_lines.h"
 #include "tls_psk.h"
-
-/* Between attempts to connect: a random time up to a limit that doubles. */
-#define BACKOFF_MIN_US 500000ULL
-#define BACKOFF_MAX_US 30000000ULL
 
 /* From connect to the gateway's greeting. */
 #define GREETING_US 10000000ULL
@@ -60,7 +57,7 @@ struct session {
 	sd_event_source *io;
 	sd_event_source *timer; /* back-off, greeting, or renewal */
 	struct tls_lines lines;
-	uint64_t backoff_us; /* limit of the next pause */
+	struct backoff backoff;
 	uint64_t renew_us; /* between renewals */
 	uint64_t renew_id; /* of the renewal that is under way; 0: none */
 	uint64_t last_id;
@@ -89,14 +86,13 @@ static void set_timer(struct session *session, uint64_t us)
 		log_error("%s: timer: %s", session->gateway.name, strerror(-result));
 }
 
-/* A random number below limit: agents that lost one gateway do not come back as one. */
-static uint64_t random_below(uint64_t limit)
+static uint64_t random_number(void)
 {
 	uint64_t number = 0;
 
 	if (getrandom(&number, sizeof(number), 0) < 0)
 		number = (uint64_t)getpid() * 2654435761U;
-	return number % limit;
+	return number;
 }
 
 /* ---- the end of a connection ---- */
@@ -116,10 +112,7 @@ static void disconnect(struct session *session, const char *why)
 	if (strcmp(why, session->why) != 0)
 		log_warning("gateway %s: %s; trying again", session->gateway.name, why);
 	snprintf(session->why, sizeof(session->why), "%s", why);
-	set_timer(session, random_below(session->backoff_us) + 1);
-	session->backoff_us *= 2;
-	if (session->backoff_us > BACKOFF_MAX_US)
-		session->backoff_us = BACKOFF_MAX_US;
+	set_timer(session, backoff_next_us(&session->backoff, random_number()));
 	session->handlers.idle(session->handlers.context);
 }
 
@@ -249,7 +242,7 @@ static void answered(struct session *session, const json_t *message, const char 
 	json_int_t id = 0;
 
 	protocol_number(message, "id", 1, INT64_MAX, &id);
-	session->backoff_us = BACKOFF_MIN_US; /* it is of use */
+	backoff_reset(&session->backoff); /* it is of use */
 	if (id && (uint64_t)id == session->renew_id) {
 		session->renew_id = 0;
 		if (refusal)
@@ -468,7 +461,7 @@ int session_new(sd_event *event, const struct agent_gateway *gateway, const uint
 	new->key = secret_new(KEY_SIZE);
 	new->handlers = *handlers;
 	new->fd = -1;
-	new->backoff_us = BACKOFF_MIN_US;
+	backoff_reset(&new->backoff);
 	new->tls = tls_psk_context(TLS_client_method());
 	if (!new->gateway.name || !new->key || !new->tls) {
 		session_free(new);
