@@ -277,14 +277,21 @@ def test_both_ends_have_the_windows_buffers(net, gateway, family, asked):
     assert_buffers(net, crossed(net, gateway, family)[1:], 4 * MIB)
 
 
+def test_rate_and_rtt_are_a_window_at_both_ends(net, gateway, family, asked):
+    """Of twice rate x rtt, where no window is given."""
+    asked(**LINK)
+    assert_buffers(net, crossed(net, gateway, family)[1:], 2 * 1_250_000)
+
+
 @pytest.mark.parametrize("params, dscp", [
+    ({"qos": "ubr", "rate": "50mbit", "flow_control": "cubic"}, 0),
     ({"dscp": 10}, 10),
     ({"qos": "cbr", "rate": "50mbit"}, 46),
     ({"qos": "vbr", "sustained": "20mbit", "peak": "50mbit"}, 34),
     ({"qos": "abr", "minimum": "50mbit", "peak": "50mbit"}, 18),
-], ids=["dscp", "cbr", "vbr", "abr"])
+], ids=["ubr", "dscp", "cbr", "vbr", "abr"])
 def test_both_ends_mark_their_packets(net, gateway, family, asked, params, dscp):
-    """And of a class, both run linkrate at its rate."""
+    """And of a class, both run linkrate at its rate; best effort is the kernel's, paced."""
     asked(**params)
     capture = Capture(net.remote, "eth0")
     near, *legs = crossed(net, gateway, family)
@@ -292,7 +299,11 @@ def test_both_ends_mark_their_packets(net, gateway, family, asked, params, dscp)
     there = {s.dscp for s in seen if not s.outgoing}
     back = {s.dscp for s in seen if s.outgoing and not s.is_syn_ack}
     assert (there, back) == ({dscp}, {dscp})
-    if "qos" in params:
+    if params.get("qos") == "ubr":
+        for line in legs:
+            assert "cubic" in line.split()
+            assert pacing(line) <= 50_000_000
+    elif "qos" in params:
         for line in legs:
             assert "linkrate" in line.split()
             assert 45_000_000 < pacing(line) < 50_000_000  # of 50 Mbit/s of packets, the payload
