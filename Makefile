@@ -55,7 +55,7 @@ PACKET_OBJECTS := $(call objects,tests/packet)
 
 # A fuzzer is a function fuzz_NAME in tests/fuzz/NAME.c; the unit tests call it too.
 FUZZERS := line request proxy
-FUZZ_OBJECTS := $(FUZZERS:%=$(BUILD)/obj/tests/fuzz/%.o)
+FUZZ_OBJECTS := $(FUZZERS:%=$(BUILD)/obj/tests/fuzz/%.o) $(BUILD)/obj/tests/fuzz/request_seeds.o
 
 # Parts of the tools that the unit tests call.
 TOOL_PARTS := $(BUILD)/obj/tests/tools/wanem/schedule.o
@@ -90,7 +90,7 @@ DEB_SOURCES := Makefile LICENSE README.md bpf debian docs include user
 DEB := $(BUILD)/deb/sluice_$(VERSION)_$(shell dpkg --print-architecture 2>/dev/null).deb
 
 OBJECTS := $(LIB_OBJECTS) $(RELAY_OBJECTS) $(GATEWAY_OBJECTS) $(CLI_OBJECTS) $(AGENT_OBJECTS) $(FUZZ_OBJECTS) \
-	$(UNIT_OBJECTS) $(PACKET_OBJECTS) $(TOOL_FILES:%=$(BUILD)/obj/tests/tools/%.o) \
+	$(BUILD)/obj/tests/fuzz/write_seeds.o $(UNIT_OBJECTS) $(PACKET_OBJECTS) $(TOOL_FILES:%=$(BUILD)/obj/tests/tools/%.o) \
 	$(foreach tool,$(TOOL_DIRS),$(call objects,tests/tools/$(tool)))
 
 # --- Goals that compile need tools, libraries and flags ----------------------
@@ -178,8 +178,10 @@ FUZZ_SECONDS ?= 60
 
 fuzz:
 	@$(MAKE) --no-print-directory $(jobs) BUILD=build/fuzz CC=clang SANITIZE=1 \
-		CFLAGS='-O1 -g -fsanitize=fuzzer-no-link' $(FUZZERS:%=build/fuzz/tests/fuzz-%)
+		CFLAGS='-O1 -g -fsanitize=fuzzer-no-link' $(FUZZERS:%=build/fuzz/tests/fuzz-%) \
+		build/fuzz/tests/write-seeds
 	@mkdir -p $(FUZZERS:%=build/fuzz/corpus/%)
+	@build/fuzz/tests/write-seeds build/fuzz/corpus/request
 	@for fuzzer in $(FUZZERS); do \
 		seeds=tests/fuzz/corpus/$$fuzzer; [ -d $$seeds ] || seeds=; \
 		build/fuzz/tests/fuzz-$$fuzzer -max_len=4096 -max_total_time=$(FUZZ_SECONDS) \
@@ -372,6 +374,11 @@ $(BUILD)/tests/fuzz-%: $(BUILD)/obj/tests/fuzz/%.o $(BUILD)/libgateway.a $(BUILD
 	$(call say,LINK,$@)mkdir -p $(@D) && $(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) \
 		-fsanitize=fuzzer -DFUZZ_TARGET=fuzz_$* -o $@ tests/fuzz/libfuzzer.c $< \
 		$(filter %.a,$^) $(LIBRARY_LIBS)
+
+# Seeds that have to be made: those of tests/fuzz/corpus are text.
+$(BUILD)/tests/write-seeds: $(BUILD)/obj/tests/fuzz/write_seeds.o \
+		$(BUILD)/obj/tests/fuzz/request_seeds.o $(BUILD)/libsluice.a
+	$(link)
 
 define tool_file
 $(BUILD)/tests/$(1): $(BUILD)/obj/tests/tools/$(1).o $(BUILD)/libagent.a $(BUILD)/libsluice.a

@@ -82,7 +82,7 @@ struct registrar_answer {
 	__u64 id; /* of the request */
 	__u32 refusal; /* enum refusal; REFUSED_NOT: done */
 	char text[REFUSAL_TEXT_MAX]; /* why it was refused; NUL-terminated */
-	__u32 reserved; /* zero */
+	__u32 rtt_us; /* REGISTRAR_REGISTER: that the entry has, given or measured; 0: none */
 };
 
 _Static_assert(sizeof(struct path_report) == 24, "path_report has no padding");

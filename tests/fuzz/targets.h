@@ -29,4 +29,9 @@ extern uint64_t fuzz_requests_granted;
 #define FUZZ_REQUEST_DEFAULTS 0x04 /* the parameters are the defaults: else hardly one is taken */
 #define FUZZ_REQUEST_LOST 0x08 /* the registrar dies before it */
 
+/* The seed of that number for fuzz_request(), counted from 0, in bytes (FUZZ_SEED_MAX);
+ * returns its size, 0 after the last. */
+#define FUZZ_SEED_MAX 4096
+size_t fuzz_request_seed(size_t number, uint8_t *bytes);
+
 #endif

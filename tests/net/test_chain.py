@@ -5,13 +5,15 @@ connection to B, which takes it as its trunk port is registered there. Each link
 is a hop of its own, and the way a connection ends holds from end to end. B runs
 where other tests have but a router.
 """
+import os
 import re
+import shutil
 import socket
 import threading
 
 import pytest
 
-from agent import REGISTRAR_PORT, Agent, policy, registrar, service, wait_registered
+from agent import REGISTRAR_PORT, Agent, key_file, policy, registrar, service, wait_registered
 from gateway import Gateway, serve
 from peer import Stream, Task, carry, receive_digest, send_stream
 from rig import SOCKET_TIMEOUT, Capture, echo, receive, receive_all, reset, wait_for
@@ -146,6 +148,36 @@ def test_the_remote_may_see_the_client_through_both(net, gateway, second, family
         near.close()
         assert receive_all(far) == b""
         far.close()
+
+
+# ---- one agent at both ----
+
+@pytest.mark.parametrize("killed", ["first", "second"])
+def test_an_agent_goes_on_with_one_gateway_when_the_other_is_killed(net, gateway, second, family,
+                                                                    killed):
+    """The same service at both, so that each has a part of the way to serve when it is alone."""
+    shutil.copy(key_file(gateway, "site"), os.path.join(second.directory, "site.key"))
+    gateway.start(registrar(), policy(gateway))
+    second.start(registrar(), policy(second))
+    agent = Agent(gateway, family).start(service(SERVICE), registrars=[
+        family.at(address, REGISTRAR_PORT) for address in (family.wan, family.router_east)])
+    wait_registered(gateway, family.remote, SERVICE)
+    wait_registered(second, family.remote, SERVICE)
+    near, far = connection(net, family, SERVICE)
+    echo(near, far)
+    assert far.getpeername()[0] == family.router_east, "the second's own connection"
+    assert gateway.flow_of(near), "by way of the first"
+
+    gone, left = (gateway, second) if killed == "first" else (second, gateway)
+    gone.kill()
+    renewed = left.counters()["renewed"]
+    agent.says(f"gateway gw{int(killed == 'second')}: ")
+    wait_for(lambda: left.counters()["renewed"] >= renewed + 4, "more than a lease", 30)
+    near, far = connection(net, family, SERVICE)
+    echo(near, far)
+    assert far.getpeername()[0] == (family.router_east if left is second else family.wan)
+    assert left.flow_of(near)
+    assert left.counters()["expired"] == 0 and agent.process.running()
 
 
 # ---- connecting ----

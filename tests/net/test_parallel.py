@@ -118,6 +118,20 @@ def test_without_mptcp_at_the_remote_there_is_one_connection_and_show_says_so(
         net.remote.sysctl(mptcp__enabled=1)
 
 
+def test_a_static_entry_with_a_plain_server_has_one_connection_and_show_says_so(net, gateway,
+                                                                                 family):
+    """Nobody has registered it, and what listens there has never heard of MPTCP."""
+    gateway.start(serve(SERVICE, parallel=4))
+    near, far = net.connection(family, SERVICE)
+    assert gateway.took(far, family)
+    carry(near, far, MIB)
+    carry(far, near, MIB)
+    flow = gateway.flow_of(near)
+    assert (flow["wan"]["subflows"], flow["wan"]["fallback"]) == (1, True)
+    text = gateway.sluice("show", "flow", str(flow["id"])).stdout
+    assert "one connection, as the remote or the path to it has no MPTCP" in text
+
+
 @contextlib.contextmanager
 def stripped(net):
     """A middlebox that takes MPTCP's option (30) out of all segments it forwards."""

@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
 """Remotes register themselves: sluice-agent, the registrar, and what main makes of it."""
 import contextlib
+import json
 import os
+import re
+import resource
+import select
 import signal
 import threading
 import time
@@ -11,16 +15,28 @@ import pytest
 from agent import (AGENT, LEASE, REGISTRAR_PORT, Agent, Talker, policy, registered, registrar,
                    service, wait_registered)
 from gateway import alive, holds, serve
-from rig import IPV4, IPV6, echo, resident_bytes, wait_for
+from rig import IPV4, IPV6, SOCKET_TIMEOUT, echo, receive_all, resident_bytes, wait_for
 
 pytestmark = pytest.mark.stealing
 
 
+def processes(gateway):
+    """Whom no agent, good or bad, may disturb: relays, and the registrar's restarts."""
+    status = gateway.show("status")
+    return [(relay["pid"], relay["restarts"]) for relay in status["relays"]], \
+        status["registrar"]["restarts"]
+
+
 @pytest.fixture
-def open_gateway(gateway):
-    """A gateway with the identity "site", for all of the remote."""
+def open_gateway(gateway, request):
+    """A gateway with the identity "site", for all of the remote; whatever a test says to it,
+    its processes are the same in the end, unless the test is marked `kills`."""
     gateway.start(registrar(), policy(gateway))
-    return gateway
+    before = processes(gateway)
+    yield gateway
+    if not request.node.get_closest_marker("kills"):
+        assert gateway.process.running(), "main is gone"
+        assert processes(gateway) == before
 
 
 def taken(net, gateway, family, port):
@@ -199,6 +215,49 @@ def test_a_site_router_registers_for_the_servers_behind_it(net, gateway, family)
     assert not taken(net, gateway, family, 5001)
 
 
+def connection_to(net, family, address, port):
+    """As net.connection(), to another address of the remote."""
+    with net.remote.listen(family, address, port) as listener:
+        near = net.client.connect(family, address, port)
+        far, _ = listener.accept()
+    net.remote.sockets.append(far)
+    far.settimeout(SOCKET_TIMEOUT)
+    return near, far
+
+
+def test_one_site_router_serves_three_servers_and_none_of_another(net, gateway, family):
+    """The fourth has the same network, but the gateway reaches it by another next hop."""
+    servers = [f"{family.remote}{last}" for last in range(1, 4)]
+    elsewhere = f"{family.remote}4"
+    other_router = f"{family.router}9"
+    # addresses as well as routes are taken back: the network is the module's
+    net.wan.ip(f"address add {family.with_bits(other_router)} dev west")
+    net.remote.ip(*(f"address add {family.with_bits(one)} dev eth0"
+                    for one in (*servers, elsewhere)))
+    net.gateway.ip(f"route add {elsewhere} via {other_router}", family=family)
+    try:
+        gateway.start(registrar(), policy(gateway, addresses=[family.router]))
+        Agent(gateway, family, namespace=net.wan).start(
+            service(5000), addresses=[family.router], nexthop=True)
+        wait_registered(gateway, family.router, 5000)
+        flows = [connection_to(net, family, one, 5000) for one in servers]
+        for (near, far), server in zip(flows, servers):
+            echo(near, far)
+            assert gateway.took(far, family)
+            assert near.getpeername()[0] == far.getsockname()[0] == server
+        assert {flow["remote"] for flow in gateway.flows()} == \
+            {family.at(server, 5000) for server in servers}
+        near, far = connection_to(net, family, elsewhere, 5000)
+        echo(near, far)
+        assert not gateway.took(far, family)
+        net.close_sockets()
+    finally:
+        net.gateway.ip(f"route del {elsewhere} via {other_router}", family=family)
+        net.remote.ip(*(f"address del {one}/{family.bits} dev eth0"
+                        for one in (*servers, elsewhere)))
+        net.wan.ip(f"address del {other_router}/{family.bits} dev west")
+
+
 # ---- what is refused ----
 
 def test_what_the_policy_does_not_allow_is_refused_by_rule(net, gateway, family):
@@ -225,6 +284,9 @@ def test_an_address_belongs_to_the_identity_that_was_first(net, gateway, family)
     wait_registered(gateway, family.remote, 5000)
     second = Agent(gateway, family, "other").start(service(5000), service(5001))
     second.says('taken: this address is registered by identity "site" already')
+    assert 'identity "other" is refused: taken: this address is registered by' in \
+        logged(gateway)[0]
+    assert gateway.counters()["refused_taken"] >= 2
     assert not registered(gateway, family.remote, 5001)
     assert registered(gateway, family.remote, 5000)["identity"] == "site"
     assert first.stop() == 0
@@ -258,6 +320,9 @@ def test_without_the_key_nobody_gets_in(net, open_gateway, identity, counter):
     gateway.sluice("keygen", wrong)
     agent = Agent(gateway, IPV4, identity, name="wrong", key=wrong).start(service(5000))
     wait_for(lambda: gateway.counters()[counter] >= 2, "it is refused again and again")
+    assert {"wrong_key": 'identity "site" with another key than its policy\'s',
+            "unknown_identity": "there is no policy of the name that it gave"}[counter] \
+        in logged(gateway)[0]
     assert agent.output().count("TLS failed: is it the right identity and key?") == 1
     assert not gateway.show("ports")["ports"]
 
@@ -302,12 +367,26 @@ def test_a_bad_message_ends_the_connection(open_gateway, messages):
     talker = Talker(gateway, IPV4)
     with gateway.counting(bad_message=1):
         talker.send(*messages)
-        assert talker.expect("error")["error"]
+        error = talker.expect("error")["error"]
     talker.closed()
     assert not gateway.show("ports")["ports"]
+    line, = logged(gateway)
+    assert f"closed: {error}" in line
+
+
+def logged(gateway):
+    """What the registrar has written to the gateway's log."""
+    return [line for line in gateway.output().splitlines() if "registrar: " in line]
+
+
+def lines_meant(lines):
+    """How many there would be without the limit of one a second."""
+    return len(lines) + sum(int(more) for line in lines
+                            for more in re.findall(r" \(and (\d+) more lines\)$", line))
 
 
 REFUSED = {
+    "outside": ("address", {"address": IPV4.silent}),
     "address": ("address", {"address": "10.2.0.300"}),
     "loopback": ("address", {"address": "127.0.0.1"}),
     "mapped": ("address", {"address": "::ffff:10.2.0.9"}),
@@ -327,8 +406,29 @@ def test_a_refusal_names_the_rule_and_the_connection_goes_on(open_gateway, rule,
     talker.hello()
     with gateway.counting(**{f"refused_{rule}": 1, "registered": 1}):
         talker.send({**REGISTER, **change}, {**REGISTER, "id": 2, "unknown key": [{}]})
-        assert talker.expect("refused", id=1, rule=rule)["error"]
+        why = talker.expect("refused", id=1, rule=rule)["error"]
         talker.expect("ok", id=2)
+    line, = logged(gateway)
+    assert f'{IPV4.remote}:' in line
+    assert f'identity "site" is refused: {rule}: {why}' in line
+
+
+def test_refusals_are_logged_once_a_second_at_most_and_all_counted(open_gateway):
+    gateway = open_gateway
+    talker = Talker(gateway, IPV4)
+    talker.hello()
+    begin = time.monotonic()
+    for start in range(1, 601, 100):
+        talker.send(*({**REGISTER, "id": n, "service": 0} for n in range(start, start + 100)))
+    talker.expect("refused", id=600)
+    time.sleep(1.1)  # the pause between lines is what is tested
+    talker.send({**REGISTER, "id": 601, "address": IPV4.silent})
+    talker.expect("refused", id=601, rule="address")
+    lines = logged(gateway)
+    assert 2 <= len(lines) <= time.monotonic() - begin + 2, lines
+    counters = gateway.counters()
+    assert (counters["refused_port"], counters["refused_address"]) == (600, 1)
+    assert lines_meant(lines) == 601, lines
 
 
 def test_versions_and_features_that_are_not_known_are_refused(open_gateway):
@@ -384,20 +484,41 @@ def test_who_talks_too_fast_waits(open_gateway):
     assert gateway.counters()["rate_limited"] >= 1
 
 
-def test_idle_connections_cost_little_and_leave_the_door_open(net, open_gateway):
-    """2000 from 40 addresses: bounded in number and memory; agents and flows get through."""
-    gateway = open_gateway
-    sources = [f"10.2.0.{n}" for n in range(100, 140)]
-    net.remote.ip(*(f"address add {source}/24 dev eth0" for source in sources))
+@contextlib.contextmanager
+def sources(net, count):
+    """So many addresses of the remote in the block, to knock from."""
+    addresses = [f"10.2.0.{n}" for n in range(100, 100 + count)]
+    net.remote.ip(*(f"address add {address}/24 dev eth0" for address in addresses))
     try:
+        yield addresses
+    finally:
+        net.remote.ip(*(f"address del {address}/24 dev eth0" for address in addresses))
+
+
+@contextlib.contextmanager
+def descriptors(count):
+    """So many files may be open in the block."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(count, before[0]), before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_idle_connections_cost_little_and_leave_the_door_open(net, open_gateway):
+    """10 000 from 125 addresses: bounded in number and memory; agents and flows get through."""
+    gateway = open_gateway
+    with sources(net, 125) as addresses, descriptors(12_000):
         agent = Agent(gateway, IPV4).start(service(5000))
         wait_registered(gateway, IPV4.remote, 5000)
         before = resident_bytes(registrar_pid(gateway))
-        idle = [net.remote.start_connect(IPV4, IPV4.wan, REGISTRAR_PORT, (source, 0))
-                for source in sources for _ in range(50)]
+        begin = time.monotonic()
         with Knocker(net, gateway, IPV4, 5000) as knocker:
-            wait_for(lambda: gateway.counters()["connections"] >= 2000, "all have knocked", 30)
-            assert gateway.counters()["too_many_connections"] >= 900
+            idle = [net.remote.start_connect(IPV4, IPV4.wan, REGISTRAR_PORT, (source, 0))
+                    for source in addresses for _ in range(80)]
+            wait_for(lambda: gateway.counters()["connections"] >= 10_000, "all have knocked", 60)
+            assert gateway.counters()["too_many_connections"] >= 8_000
             assert resident_bytes(registrar_pid(gateway)) - before < 64 << 20
             wait_for(lambda: gateway.counters()["handshake_timeout"] >= 900, "they are sent away",
                      30)
@@ -405,12 +526,37 @@ def test_idle_connections_cost_little_and_leave_the_door_open(net, open_gateway)
         late = Agent(gateway, IPV4, name="late").start(service(5002))
         wait_registered(gateway, IPV4.remote, 5002)
         assert agent.process.running() and late.process.running()
-        lines = [line for line in gateway.output().splitlines() if "registrar: " in line]
-        assert len(lines) < 40, f"{len(lines)} lines in the log"
+        lines = logged(gateway)
+        assert 1 <= len(lines) <= time.monotonic() - begin + 2, lines
         for sock in idle:
             sock.close()
-    finally:
-        net.remote.ip(*(f"address del {source}/24 dev eth0" for source in sources))
+
+
+def test_half_a_client_hello_from_everybody_costs_little(net, open_gateway):
+    """As many as are let in, each with half of the longest record that TLS has."""
+    gateway = open_gateway
+    hello = b"\x01\x00\x3f\xfc" + b"\x03\x03" + bytes(16378)
+    record = b"\x16\x03\x01\x40\x00" + hello
+    assert len(record) == 5 + 16384
+    with sources(net, 16) as addresses:
+        before = resident_bytes(registrar_pid(gateway))
+        most = 0
+        for source in addresses:
+            for _ in range(62):
+                sock = net.remote.start_connect(IPV4, IPV4.wan, REGISTRAR_PORT, (source, 0))
+                sock.settimeout(SOCKET_TIMEOUT)
+                with contextlib.suppress(ConnectionError):  # on a slow machine it was too late
+                    sock.sendall(record[:len(record) // 2])
+            most = max(most, resident_bytes(registrar_pid(gateway)))
+        wait_for(lambda: gateway.counters()["connections"] >= 992, "all have knocked", 30)
+        most = max(most, resident_bytes(registrar_pid(gateway)))
+        assert most - before < 64 << 20
+        wait_for(lambda: gateway.counters()["handshake_timeout"] == 992, "they are sent away", 30)
+        assert gateway.counters()["too_many_connections"] == 0
+        assert resident_bytes(registrar_pid(gateway)) - before < 64 << 20
+        net.remote.close_sockets()
+    Agent(gateway, IPV4).start(service(5000))
+    wait_registered(gateway, IPV4.remote, 5000)
 
 
 def test_one_source_gets_so_many_connections_and_others_still_get_in(net, open_gateway):
@@ -420,6 +566,82 @@ def test_one_source_gets_so_many_connections_and_others_still_get_in(net, open_g
     wait_for(lambda: gateway.counters()["too_many_connections"] == 36, "64 of 100 are let in")
     Agent(gateway, IPV4).start(service(5000))
     wait_registered(gateway, IPV4.remote, 5000, timeout=4)
+
+
+def test_a_message_that_is_cut_off_is_a_bad_one(open_gateway):
+    gateway = open_gateway
+    talker = Talker(gateway, IPV4)
+    talker.hello()
+    with gateway.counting(bad_message=1):
+        talker.process.popen.stdin.write(json.dumps(REGISTER).encode()[:-1])
+        talker.process.popen.stdin.close()
+        talker.closed()
+    assert "in the middle of a message" in logged(gateway)[0]
+    assert not gateway.show("ports")["ports"]
+
+
+class Recorder(threading.Thread):
+    """Stands between an agent and the registrar, passes on what they say, and keeps what
+    the agent said."""
+
+    def __init__(self, net, port):
+        super().__init__(daemon=True)
+        self.net, self.said = net, b""
+        self.listener = net.remote.listen(IPV4, IPV4.remote, port)
+        self.start()
+
+    def run(self):
+        with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
+            agent, _ = self.listener.accept()
+            stack.callback(agent.close)
+            registrar_end = self.net.remote.connect(IPV4, IPV4.wan, REGISTRAR_PORT)
+            stack.callback(registrar_end.close)
+            while True:
+                for sock in select.select([agent, registrar_end], [], [])[0]:
+                    part = sock.recv(1 << 16)
+                    if not part:
+                        return
+                    if sock is agent:
+                        self.said += part
+                        registrar_end.sendall(part)
+                    else:
+                        agent.sendall(part)
+
+
+def test_what_an_agent_said_is_worth_nothing_to_who_repeats_it(net, gateway):
+    """All of it, and all that it could be cut down to: no registration, no longer lease."""
+    gateway.start(registrar(lease=60), policy(gateway))
+    recorder = Recorder(net, REGISTRAR_PORT + 1)
+    agent = Agent(gateway, IPV4).start(service(5000), registrars=[
+        IPV4.at(IPV4.remote, REGISTRAR_PORT + 1)])
+    wait_registered(gateway, IPV4.remote, 5000)
+    agent.says("registered")
+    agent.kill()
+    recorder.join()
+    said = recorder.said
+    assert len(said) > 500
+    pid, entry = registrar_pid(gateway), registered(gateway, IPV4.remote, 5000)
+    counted = ("registered", "changed", "renewed", "withdrawn")
+    before = [gateway.counters()[name] for name in counted]
+
+    with gateway.counting(tls_failed=1):
+        sock = net.remote.connect(IPV4, IPV4.wan, REGISTRAR_PORT)
+        sock.sendall(said)
+        with contextlib.suppress(ConnectionResetError):
+            receive_all(sock)  # until the registrar closes
+        sock.close()
+    with gateway.counting(tls_failed=20):
+        for part in range(20):
+            sock = net.remote.connect(IPV4, IPV4.wan, REGISTRAR_PORT)
+            sock.sendall(said[:part * len(said) // 20])
+            sock.close()
+    assert [gateway.counters()[name] for name in counted] == before
+    only, = gateway.show("ports")["ports"]
+    assert 0 < only.pop("expires_s") <= entry.pop("expires_s")
+    assert only == entry
+    assert registrar_pid(gateway) == pid
+    assert gateway.show("status")["registrar"]["restarts"] == 0
+    assert lines_meant(logged(gateway)) <= 21
 
 
 # ---- the process ----
@@ -441,6 +663,7 @@ def test_the_registrar_is_shut_in(open_gateway):
     assert kinds == ["anon_inode", "socket", "socket"], kinds
 
 
+@pytest.mark.kills
 def test_a_killed_registrar_comes_back_and_so_do_its_agents(net, open_gateway, family):
     gateway = open_gateway
     Agent(gateway, family).start(service(5000))
@@ -484,6 +707,28 @@ def test_an_identity_has_no_more_flows_than_its_policy_allows(net, gateway, fami
     assert taken(net, gateway, family, 5000)
 
 
+def test_an_identity_with_all_its_flows_registers_nothing_more(net, gateway):
+    """What it has it may change."""
+    gateway.start(registrar(), policy(gateway, max_flows=1))
+    talker = Talker(gateway, IPV4)
+    talker.hello()
+    talker.send(REGISTER)
+    talker.expect("ok", id=1)
+    near, far = net.connection(IPV4, 5000)
+    wait_for(lambda: registered(gateway, IPV4.remote, 5000, "full"), "it is full")
+    with gateway.counting(refused_flows=1, changed=1):
+        talker.send({**REGISTER, "id": 2, "service": 5001}, {**REGISTER, "id": 3})
+        why = talker.expect("refused", id=2, rule="flows")["error"]
+        talker.expect("ok", id=3)
+    assert f"is refused: flows: {why}" in logged(gateway)[0]
+    echo(near, far)
+    near.close()
+    far.close()
+    wait_registered(gateway, IPV4.remote, 5000)
+    talker.send({**REGISTER, "id": 4, "service": 5001})
+    talker.expect("ok", id=4)
+
+
 def test_a_policy_that_is_gone_takes_its_entries_with_it(net, gateway, family):
     other = policy(gateway, "other", addresses=["192.0.2.0/24"])
     gateway.start(registrar(), policy(gateway), other)
@@ -491,7 +736,8 @@ def test_a_policy_that_is_gone_takes_its_entries_with_it(net, gateway, family):
     wait_registered(gateway, family.remote, 5000, 5001)
     near, far = net.connection(family, 5001)
     gateway.configure(registrar(), other)
-    gateway.sluice("reload")
+    with gateway.counting(revoked=2):
+        gateway.sluice("reload")
     assert not registered(gateway, family.remote, 5000)
     assert registered(gateway, family.remote, 5001, "draining")
     assert not taken(net, gateway, family, 5000)
@@ -508,9 +754,12 @@ def test_a_narrower_policy_takes_what_it_does_not_allow(net, gateway, family):
     wait_registered(gateway, family.remote, 5000, 5001)
     pid = registrar_pid(gateway)
     gateway.configure(registrar(), policy(gateway, ports=[5001]))
-    gateway.sluice("reload")
-    assert not registered(gateway, family.remote, 5000)
-    agent.says(f"refuses {family.at(family.remote, 5000)}: port: ")
+    with gateway.counting(revoked=1, refused_lease=1, refused_port=(1,)):
+        gateway.sluice("reload")
+        assert not registered(gateway, family.remote, 5000)
+        agent.says(f"refuses {family.at(family.remote, 5000)}: port: ")
+    assert 'identity "site" is refused: lease: some services were withdrawn' in \
+        logged(gateway)[0]
     assert registered(gateway, family.remote, 5001)
     assert registrar_pid(gateway) == pid, "nothing that the registrar knows has changed"
 

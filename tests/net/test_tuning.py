@@ -187,6 +187,72 @@ def test_both_ends_skip_slow_start(net, gateway, family, asked, algorithm):
         assert ss_number(line, "cwnd") == flight(line)
 
 
+def seconds_of(text):
+    """A time as `sluice show params` writes it."""
+    number, unit = re.fullmatch(r"(\d+)(us|ms|s)", text).groups()
+    return int(number) / {"us": 1e6, "ms": 1e3, "s": 1}[unit]
+
+
+def far_legs(net, family):
+    """What ss(8) says of the sockets of the one WAN leg over the long way: the gateway's
+    and the remote's."""
+    remote = family.host(wan.FAR[family.name].remote)
+    lines = [line for way, where in ((net.gateway, ("dst", remote)), (net.remote, ("src", remote)))
+             for line in way.tcp("state", "established", *where) if f":{PORT} " in line]
+    assert len(lines) == 2, lines
+    return lines
+
+
+def measured(net, gateway, family, asked, **params):
+    """An agent at the far end of 100 ms gives no rtt: (the round trip that the gateway reckons
+    with in s, both ends' lines of a new connection, and those once it has carried bytes)."""
+    with wan.long_way(net, "--delay", "50ms"):
+        agent = asked(address=wan.FAR[family.name].remote, **params)
+        if "rate" in params:
+            agent.says("tuned for a round trip of ")
+        port, = gateway.show("ports")["ports"]
+        values, = (one["values"] for one in gateway.show("params")["params"]
+                   if one["id"] == port["params"])
+        near, far = wan.connection(net, family, PORT)
+        assert gateway.took(far, family)
+        new = far_legs(net, family)
+        echo(near, far)
+        used = far_legs(net, family)
+        near.close()
+        far.close()
+        agent.stop()
+    return seconds_of(values["rtt"]), new, used
+
+
+def test_both_ends_have_the_round_trip_that_was_measured(net, gateway, family, asked):
+    """rate and skip-slow-start without rtt: the first flight and the buffers of both."""
+    rtt, new, used = measured(net, gateway, family, asked, rate="100mbit", skip_slow_start=True,
+                              flow_control="cubic")
+    assert rtt >= 0.1
+    for line in new:
+        assert abs(ss_number(line, "cwnd") - flight(line, seconds=rtt)) <= 1, line
+    assert_buffers(net, used, 2 * 100e6 / 8 * rtt)
+
+
+def test_a_rate_alone_gives_both_ends_buffers_and_pacing(net, gateway, family, asked):
+    rtt, new, used = measured(net, gateway, family, asked, rate="100mbit", flow_control="cubic")
+    assert rtt >= 0.1
+    for line in new:
+        assert ss_number(line, "cwnd") == 10
+    for line in used:
+        assert pacing(line) <= 100_000_000
+    assert_buffers(net, used, 2 * 100e6 / 8 * rtt)
+
+
+def test_without_a_rate_the_kernel_decides_however_long_the_way(net, gateway, family, asked):
+    """What the registering connection delivers is no measure of the link: it is never used."""
+    rtt, new, _ = measured(net, gateway, family, asked, flow_control="cubic")
+    assert rtt >= 0.1
+    for line in new:
+        assert ss_number(line, "cwnd") == 10
+        assert skmem(line)["tb"] < MIB and skmem(line)["rb"] < MIB, line
+
+
 def test_both_ends_are_paced_at_the_rate(net, gateway, family, asked):
     asked(flow_control="cubic", rate="50mbit")
     for line in crossed(net, gateway, family)[1:]:
@@ -194,27 +260,38 @@ def test_both_ends_are_paced_at_the_rate(net, gateway, family, asked):
         assert pacing(line) <= 50_000_000
 
 
-def test_both_ends_have_the_windows_buffers(net, gateway, family, asked):
+def assert_buffers(net, legs, window):
     """As far as each host's limits allow; the gateway is above them."""
-    asked(window="4MiB")
-    _, here, there = crossed(net, gateway, family)
-    assert skmem(here)["tb"] >= 4 * MIB and skmem(here)["rb"] >= 4 * MIB, here
-    if int(limit(net.remote, "core/wmem_max")) >= 4 * MIB:
-        assert skmem(there)["tb"] >= 4 * MIB, there
+    here, there = legs
+    assert skmem(here)["tb"] >= window and skmem(here)["rb"] >= window, here
+    if int(limit(net.remote, "core/wmem_max")) >= window:
+        assert skmem(there)["tb"] >= window, there
     if new_kernel(6, 11):
-        most = min(int(limit(net.remote, "ipv4/tcp_rmem", 2)), 4 * MIB)
+        most = min(int(limit(net.remote, "ipv4/tcp_rmem", 2)), window)
         assert ss_number(here, "snd_wnd") >= most // 2  # what the remote offers
-        assert ss_number(there, "snd_wnd") >= 2 * MIB  # what the gateway does
+        assert ss_number(there, "snd_wnd") >= window // 2  # what the gateway does
+
+
+def test_both_ends_have_the_windows_buffers(net, gateway, family, asked):
+    asked(window="4MiB")
+    assert_buffers(net, crossed(net, gateway, family)[1:], 4 * MIB)
+
+
+def test_rate_and_rtt_are_a_window_at_both_ends(net, gateway, family, asked):
+    """Of twice rate x rtt, where no window is given."""
+    asked(**LINK)
+    assert_buffers(net, crossed(net, gateway, family)[1:], 2 * 1_250_000)
 
 
 @pytest.mark.parametrize("params, dscp", [
+    ({"qos": "ubr", "rate": "50mbit", "flow_control": "cubic"}, 0),
     ({"dscp": 10}, 10),
     ({"qos": "cbr", "rate": "50mbit"}, 46),
     ({"qos": "vbr", "sustained": "20mbit", "peak": "50mbit"}, 34),
     ({"qos": "abr", "minimum": "50mbit", "peak": "50mbit"}, 18),
-], ids=["dscp", "cbr", "vbr", "abr"])
+], ids=["ubr", "dscp", "cbr", "vbr", "abr"])
 def test_both_ends_mark_their_packets(net, gateway, family, asked, params, dscp):
-    """And of a class, both run linkrate at its rate."""
+    """And of a class, both run linkrate at its rate; best effort is the kernel's, paced."""
     asked(**params)
     capture = Capture(net.remote, "eth0")
     near, *legs = crossed(net, gateway, family)
@@ -222,7 +299,11 @@ def test_both_ends_mark_their_packets(net, gateway, family, asked, params, dscp)
     there = {s.dscp for s in seen if not s.outgoing}
     back = {s.dscp for s in seen if s.outgoing and not s.is_syn_ack}
     assert (there, back) == ({dscp}, {dscp})
-    if "qos" in params:
+    if params.get("qos") == "ubr":
+        for line in legs:
+            assert "cubic" in line.split()
+            assert pacing(line) <= 50_000_000
+    elif "qos" in params:
         for line in legs:
             assert "linkrate" in line.split()
             assert 45_000_000 < pacing(line) < 50_000_000  # of 50 Mbit/s of packets, the payload

@@ -71,6 +71,16 @@ Test(agent_config, every_key_is_read)
 	agent_config_free(config);
 }
 
+Test(agent_config, a_rtt_may_be_left_to_the_gateway)
+{
+	struct agent_config *config =
+		load_good(GATEWAY ADDRESS "service 80 { rate = 100mbit skip-slow-start = true }\n");
+
+	cr_expect(config->services[0].params.skip_slow_start);
+	cr_expect_eq(config->services[0].params.rtt_us, 0);
+	agent_config_free(config);
+}
+
 Test(agent_config, every_mistake_is_told)
 {
 	expect_mistakes("", ":1: no address of this host, expected address = { \"ADDRESS\" }\n"

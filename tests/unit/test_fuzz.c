@@ -134,6 +134,26 @@ Test(fuzz, requests_of_a_registrar)
 		cr_expect_gt(fuzz_requests_granted, SEQUENCES / 4);
 }
 
+/* The fuzzer begins with what main grants, and with what it refuses. */
+Test(fuzz, seeds_of_requests)
+{
+	static const unsigned granted[] = { 1, 2, 6, 1, 1, 0 };
+	uint8_t bytes[FUZZ_SEED_MAX];
+
+	log_open("unit", LOG_LEVEL_ERROR - 1);
+	for (size_t i = 0; i < sizeof(granted) / sizeof(granted[0]); i++) {
+		uint64_t before = fuzz_requests_granted;
+		size_t size = fuzz_request_seed(i, bytes);
+
+		cr_assert_gt(size, 0);
+		fuzz_request(bytes, size);
+		if (geteuid() == 0)
+			cr_expect_eq(fuzz_requests_granted - before, granted[i], "seed %zu: %lu", i,
+				     (unsigned long)(fuzz_requests_granted - before));
+	}
+	cr_expect_eq(fuzz_request_seed(sizeof(granted) / sizeof(granted[0]), bytes), 0);
+}
+
 Test(fuzz, proxy_header)
 {
 	static const uint8_t good[] = "\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c"

@@ -24,6 +24,9 @@
 #define DRAIN_TIMEOUT_S 30
 #define DRAIN_TIMEOUT_MAX_US (86400 * 1000000ULL)
 
+/* Any round trip: whether one is there is all that is checked. */
+#define RTT_PLACEHOLDER_US 1
+
 /* A `gateway` section as read; key_file is read when all are known. */
 struct gateway_part {
 	struct agent_gateway gateway;
@@ -227,7 +230,11 @@ static int on_parameter(cfg_t *section, cfg_opt_t *option, const char *value, vo
 
 static void service_check(const struct agent_service *service, size_t index, int line)
 {
+	struct wan_params params = service->params;
 	char error[PARAMS_ERROR_MAX];
+
+	if (params.rtt_us == 0) /* the gateway fills it in, with what it has measured */
+		params.rtt_us = RTT_PLACEHOLDER_US;
 
 	for (size_t i = 0; i < index; i++)
 		if (loading->config->services[i].service_port == service->service_port) {
@@ -236,7 +243,7 @@ static void service_check(const struct agent_service *service, size_t index, int
 				     service->service_port, loading->service_lines[i]);
 			break;
 		}
-	if (!loading->service_is_wrong && params_check(&service->params, error) < 0)
+	if (!loading->service_is_wrong && params_check(&params, error) < 0)
 		config_error(loading->errors, line, "%s", error);
 }
 

@@ -138,8 +138,8 @@ static void note_refusal(struct entry *entry, const char *refusal, const char *g
 		    endpoint_format(entry->address, entry->service_port, endpoint), refusal);
 }
 
-void entries_answered(struct entries *entries, uint64_t id, const char *refusal,
-		      const char *gateway)
+const struct entry *entries_answered(struct entries *entries, uint64_t id, const char *refusal,
+				     const char *gateway)
 {
 	char endpoint[ENDPOINT_TEXT_MAX];
 	struct entry *entry = NULL;
@@ -148,7 +148,7 @@ void entries_answered(struct entries *entries, uint64_t id, const char *refusal,
 		if (entries->list[i].id == id)
 			entry = &entries->list[i];
 	if (!entry)
-		return;
+		return NULL;
 	endpoint_format(entry->address, entry->service_port, endpoint);
 	if (entry->state == ENTRY_WITHDRAWING) {
 		log_info("gateway %s: withdrawn %s", gateway, endpoint);
@@ -161,6 +161,7 @@ void entries_answered(struct entries *entries, uint64_t id, const char *refusal,
 		entry->state = ENTRY_HELD;
 		entry->refusal[0] = '\0';
 	}
+	return entry;
 }
 
 void entries_reset(struct entries *entries)

@@ -55,9 +55,10 @@ struct entry *entries_next(struct entries *entries);
 /* Its request is on its way. */
 void entries_asked(struct entries *entries, struct entry *entry);
 
-/* The answer to request id; refusal: why not, or NULL. gateway is for the log. */
-void entries_answered(struct entries *entries, uint64_t id, const char *refusal,
-		      const char *gateway);
+/* The answer to request id; refusal: why not, or NULL. gateway is for the log.
+ * Returns the entry that was asked for, or NULL: there is none any more. */
+const struct entry *entries_answered(struct entries *entries, uint64_t id, const char *refusal,
+				     const char *gateway);
 
 /* All that is wanted is to be asked for again, what is not needs no withdrawal. */
 void entries_reset(struct entries *entries);

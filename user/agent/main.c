@@ -60,6 +60,7 @@ struct agent {
 	struct session **sessions; /* owned, array_add() */
 	size_t session_count;
 	struct trunk_tuning tuning;
+	sd_event_source *retune; /* off but when a round trip has changed */
 	struct trunk_ends trunks;
 	bool stopping;
 	bool withdrawn; /* or given up withdrawing */
@@ -83,11 +84,50 @@ static void on_idle(void *context)
 		sd_event_exit(agent->event, 0);
 }
 
+/*
+ * A trunk port has one tuning whichever gateway connects: that of the longest way. On a
+ * shorter one the buffers are too large and the first flight queues, but it is paced;
+ * the other way round the longer link would stay empty.
+ */
+static int on_retune(sd_event_source *source, void *context)
+{
+	struct agent *agent = context;
+	uint32_t longest_us = 0;
+
+	(void)source;
+	for (size_t i = 0; i < agent->session_count; i++) {
+		uint32_t rtt_us = agent->sessions[i] ? session_rtt_us(agent->sessions[i]) : 0;
+
+		longest_us = rtt_us > longest_us ? rtt_us : longest_us;
+	}
+	if (longest_us > 0) /* a guess of yesterday is better than none */
+		trunk_tuning_path(&agent->tuning, agent->config, longest_us);
+	return 0;
+}
+
+/* Not at once: a session may run while a configuration is applied. */
+static void on_path(void *context)
+{
+	struct agent *agent = context;
+
+	sd_event_source_set_enabled(agent->retune, SD_EVENT_ONESHOT);
+}
+
+static int add_retune(struct agent *agent)
+{
+	int result = sd_event_add_defer(agent->event, &agent->retune, on_retune, agent);
+
+	return result < 0 ? result : sd_event_source_set_enabled(agent->retune, SD_EVENT_OFF);
+}
+
 /* Takes the session of this gateway out of a list, or makes a new one. */
 static struct session *take_session(struct agent *agent, struct session **old, size_t old_count,
 				    const struct agent_gateway *gateway,
 				    const uint8_t key[KEY_SIZE])
 {
+	const struct session_handlers handlers = { .idle = on_idle,
+						   .path = on_path,
+						   .context = agent };
 	struct session *session = NULL;
 
 	for (size_t i = 0; i < old_count; i++) {
@@ -97,7 +137,7 @@ static struct session *take_session(struct agent *agent, struct session **old, s
 		old[i] = NULL;
 		return session;
 	}
-	session_new(agent->event, gateway, key, on_idle, agent, &session);
+	session_new(agent->event, gateway, key, &handlers, &session);
 	return session;
 }
 
@@ -137,6 +177,7 @@ static int apply(struct agent *agent, const struct agent_config *config)
 		session_free(old[i]);
 	}
 	free(old);
+	on_path(agent); /* of the gateways that are left */
 	return result;
 }
 
@@ -288,6 +329,8 @@ static int run(struct agent *agent)
 	if (result >= 0)
 		result = sd_event_add_time_relative(agent->event, NULL, CLOCK_MONOTONIC, KEEP_US, 0,
 						    on_keep, agent);
+	if (result >= 0)
+		result = add_retune(agent);
 	agent->trunks.event = agent->event;
 	agent->trunks.idle = on_idle;
 	agent->trunks.context = agent;
@@ -304,6 +347,7 @@ static int run(struct agent *agent)
 	for (size_t i = 0; i < agent->session_count; i++)
 		session_free(agent->sessions[i]);
 	free(agent->sessions);
+	sd_event_source_disable_unref(agent->retune);
 	trunk_ends_free(&agent->trunks);
 	trunk_tuning_free(&agent->tuning);
 	agent_config_free(agent->config);

@@ -16,6 +16,7 @@
 
 #include "address.h"
 #include "agent_protocol.h"
+#include "backoff.h"
 #include "entries.h"
 #include "log.h"
 #include "params.h"
@@ -23,15 +24,17 @@
 #include "tls_lines.h"
 #include "tls_psk.h"
 
-/* Between attempts to connect: a random time up to a limit that doubles. */
-#define BACKOFF_MIN_US 500000ULL
-#define BACKOFF_MAX_US 30000000ULL
-
 /* From connect to the gateway's greeting. */
 #define GREETING_US 10000000ULL
 
 /* Requests that are under way at once. */
 #define REQUESTS_MAX 16
+
+/* As the gateway: a round trip that differs by less than one part in so many is the same. */
+#define RTT_DIFFERS 4
+
+/* A round trip that no path has. */
+#define RTT_MAX_US 60000000
 
 #define WHY_MAX 192
 
@@ -47,18 +50,18 @@ struct session {
 	sd_event *event;
 	struct agent_gateway gateway; /* name is owned */
 	uint8_t *key; /* secret_new(); owned */
-	session_idle_handler *idle;
-	void *context;
+	struct session_handlers handlers;
 	SSL_CTX *tls;
 	enum phase phase;
 	int fd;
 	sd_event_source *io;
 	sd_event_source *timer; /* back-off, greeting, or renewal */
 	struct tls_lines lines;
-	uint64_t backoff_us; /* limit of the next pause */
+	struct backoff backoff;
 	uint64_t renew_us; /* between renewals */
 	uint64_t renew_id; /* of the renewal that is under way; 0: none */
 	uint64_t last_id;
+	uint32_t rtt_us; /* that the gateway has measured; 0: unknown */
 	bool knows_trunk_end; /* the gateway has this feature */
 	unsigned under_way; /* requests not answered yet, the renewal not counted */
 	unsigned renewals; /* since refused registrations were tried last */
@@ -83,14 +86,13 @@ static void set_timer(struct session *session, uint64_t us)
 		log_error("%s: timer: %s", session->gateway.name, strerror(-result));
 }
 
-/* A random number below limit: agents that lost one gateway do not come back as one. */
-static uint64_t random_below(uint64_t limit)
+static uint64_t random_number(void)
 {
 	uint64_t number = 0;
 
 	if (getrandom(&number, sizeof(number), 0) < 0)
 		number = (uint64_t)getpid() * 2654435761U;
-	return number % limit;
+	return number;
 }
 
 /* ---- the end of a connection ---- */
@@ -110,11 +112,8 @@ static void disconnect(struct session *session, const char *why)
 	if (strcmp(why, session->why) != 0)
 		log_warning("gateway %s: %s; trying again", session->gateway.name, why);
 	snprintf(session->why, sizeof(session->why), "%s", why);
-	set_timer(session, random_below(session->backoff_us) + 1);
-	session->backoff_us *= 2;
-	if (session->backoff_us > BACKOFF_MAX_US)
-		session->backoff_us = BACKOFF_MAX_US;
-	session->idle(session->context);
+	set_timer(session, backoff_next_us(&session->backoff, random_number()));
+	session->handlers.idle(session->handlers.context);
 }
 
 static void disconnect_errno(struct session *session, const char *what, int result)
@@ -221,14 +220,29 @@ static void greeted(struct session *session, const json_t *message)
 	set_timer(session, session->renew_us);
 }
 
+/* What the entry runs with at the gateway is what it is to run with here. */
+static void learn_rtt(struct session *session, const json_t *message)
+{
+	uint32_t known = session->rtt_us, difference;
+	json_int_t rtt_us = 0;
+
+	protocol_number(message, "rtt_us", 1, RTT_MAX_US, &rtt_us);
+	difference = rtt_us > known ? (uint32_t)rtt_us - known : known - (uint32_t)rtt_us;
+	if (rtt_us == 0 || difference <= known / RTT_DIFFERS)
+		return;
+	session->rtt_us = (uint32_t)rtt_us;
+	session->handlers.path(session->handlers.context);
+}
+
 static void answered(struct session *session, const json_t *message, const char *refusal)
 {
 	const char *rule = protocol_text(message, "rule");
+	const struct entry *entry;
 	char text[ENTRY_REFUSAL_MAX];
 	json_int_t id = 0;
 
 	protocol_number(message, "id", 1, INT64_MAX, &id);
-	session->backoff_us = BACKOFF_MIN_US; /* it is of use */
+	backoff_reset(&session->backoff); /* it is of use */
 	if (id && (uint64_t)id == session->renew_id) {
 		session->renew_id = 0;
 		if (refusal)
@@ -239,8 +253,10 @@ static void answered(struct session *session, const json_t *message, const char 
 		session->under_way--;
 	if (refusal)
 		snprintf(text, sizeof(text), "%.16s: %.180s", rule ?: "?", refusal);
-	entries_answered(&session->entries, (uint64_t)id, refusal ? text : NULL,
-			 session->gateway.name);
+	entry = entries_answered(&session->entries, (uint64_t)id, refusal ? text : NULL,
+				 session->gateway.name);
+	if (entry && entry->params.rtt_us == 0)
+		learn_rtt(session, message);
 }
 
 static void handle_line(struct session *session, const char *line, size_t length)
@@ -319,7 +335,7 @@ static void talk(struct session *session)
 	if (result && result != -EAGAIN)
 		disconnect_errno(session, "connection lost", result);
 	else if (session->phase == PHASE_SERVING)
-		session->idle(session->context);
+		session->handlers.idle(session->handlers.context);
 }
 
 static void connected(struct session *session)
@@ -432,7 +448,7 @@ static int on_timer(sd_event_source *source, uint64_t us, void *context)
 /* ---- from outside ---- */
 
 int session_new(sd_event *event, const struct agent_gateway *gateway, const uint8_t key[KEY_SIZE],
-		session_idle_handler *idle, void *context, struct session **session)
+		const struct session_handlers *handlers, struct session **session)
 {
 	struct session *new = calloc(1, sizeof(*new));
 
@@ -443,10 +459,9 @@ int session_new(sd_event *event, const struct agent_gateway *gateway, const uint
 	new->gateway = *gateway;
 	new->gateway.name = strdup(gateway->name);
 	new->key = secret_new(KEY_SIZE);
-	new->idle = idle;
-	new->context = context;
+	new->handlers = *handlers;
 	new->fd = -1;
-	new->backoff_us = BACKOFF_MIN_US;
+	backoff_reset(&new->backoff);
 	new->tls = tls_psk_context(TLS_client_method());
 	if (!new->gateway.name || !new->key || !new->tls) {
 		session_free(new);
@@ -485,6 +500,11 @@ bool session_is_of(const struct session *session, const struct agent_gateway *ga
 	       session->gateway.port == gateway->port &&
 	       strcmp(session->gateway.identity, gateway->identity) == 0 &&
 	       memcmp(session->key, key, KEY_SIZE) == 0;
+}
+
+uint32_t session_rtt_us(const struct session *session)
+{
+	return session->rtt_us;
 }
 
 int session_want(struct session *session, const struct agent_config *config)

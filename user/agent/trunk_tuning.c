@@ -9,6 +9,7 @@
 #include "array.h"
 #include "log.h"
 #include "params.h"
+#include "units.h"
 
 /* True when the parameters say something about how this host sends. */
 static bool asks_for_tuning(const struct wan_params *params)
@@ -44,9 +45,17 @@ static bool open_tuning(struct trunk_tuning *tuning)
 	return false;
 }
 
+static int set_port(const struct trunk_tuning *tuning, const struct agent_service *service)
+{
+	struct wan_params params = service->params;
+
+	params.rtt_us = params.rtt_us ?: tuning->rtt_us;
+	return tune_trunk_port_set(tuning->tune, service->trunk_port, &params);
+}
+
 static int tune_service(struct trunk_tuning *tuning, const struct agent_service *service)
 {
-	int result = tune_trunk_port_set(tuning->tune, service->trunk_port, &service->params);
+	int result = set_port(tuning, service);
 	uint16_t *port;
 
 	if (result) {
@@ -82,6 +91,35 @@ int trunk_tuning_apply(struct trunk_tuning *tuning, const struct agent_config *c
 		result = tune_service(tuning, &config->services[i]);
 	}
 	return result;
+}
+
+static bool is_tuned(const struct trunk_tuning *tuning, uint16_t port)
+{
+	for (size_t i = 0; i < tuning->port_count; i++)
+		if (tuning->ports[i] == port)
+			return true;
+	return false;
+}
+
+void trunk_tuning_path(struct trunk_tuning *tuning, const struct agent_config *config,
+		       uint32_t rtt_us)
+{
+	char text[UNIT_TEXT_MAX];
+	size_t tuned = 0;
+
+	if (tuning->rtt_us == rtt_us)
+		return;
+	tuning->rtt_us = rtt_us;
+	/* What could not be tuned was told when the configuration was applied. */
+	for (size_t i = 0; i < config->service_count; i++) {
+		const struct agent_service *service = &config->services[i];
+
+		if (service->params.rtt_us == 0 && is_tuned(tuning, service->trunk_port))
+			tuned += set_port(tuning, service) == 0;
+	}
+	if (tuned > 0)
+		log_info("%zu trunk ports tuned for a round trip of %s, as measured", tuned,
+			 duration_format(rtt_us, text));
 }
 
 void trunk_tuning_keep(struct trunk_tuning *tuning)

@@ -18,11 +18,17 @@ struct trunk_tuning {
 	struct tune *tune; /* opened when a service first asks for something; owned */
 	uint16_t *ports; /* that are tuned now; owned */
 	size_t port_count;
+	uint32_t rtt_us; /* stands in for a rtt that a service does not have; 0: none yet */
 };
 
 /* Makes the tuned ports those of a configuration. What cannot be tuned is
  * logged, and the services work without. 0 or -ENOMEM. */
 int trunk_tuning_apply(struct trunk_tuning *tuning, const struct agent_config *config);
+
+/* The gateways have measured another round trip: what is tuned by it is tuned anew,
+ * for connections from now on. config is that of trunk_tuning_apply(). */
+void trunk_tuning_path(struct trunk_tuning *tuning, const struct agent_config *config,
+		       uint32_t rtt_us);
 
 /* To be called now and then: the daemon of this host that had registered
  * linkrate may be gone, and linkrate with it. */

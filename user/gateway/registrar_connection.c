@@ -301,8 +301,13 @@ static void to_main(struct registrar_connection *connection, struct agent_messag
 static void put(struct registrar_connection *connection, json_t *message)
 {
 	struct registrar *registrar = connection->registrar;
+	struct tls_lines *lines = &connection->lines;
 
-	if (tls_lines_put(&connection->lines, message) == 0)
+	/* Many requests that came at once may be refused before the turn's end: it reads,
+	 * though it has not been told anything yet. Should sending fail, the next will. */
+	if (lines->out_end - lines->out_start > TLS_LINES_OUT_MAX / 2)
+		tls_lines_flush(lines);
+	if (tls_lines_put(lines, message) == 0)
 		return;
 	registrar_count(&registrar->setup.counters->no_room);
 	registrar_log(registrar, connection->source, connection->port,
@@ -340,10 +345,26 @@ static void greet(struct registrar_connection *connection, struct agent_message 
 	to_main(connection, message);
 }
 
-static json_t *refusal_json(uint64_t id, unsigned refusal, const char *text)
+static json_t *ok_json(const struct registrar_answer *answer)
 {
-	return json_pack("{s:s,s:I,s:s,s:s}", "type", "refused", "id", (json_int_t)id, "rule",
-			 refusal_name(refusal), "error", text);
+	json_t *message = json_pack("{s:s,s:I}", "type", "ok", "id", (json_int_t)answer->id);
+
+	if (answer->rtt_us)
+		json_object_set_new(message, "rtt_us", json_integer(answer->rtt_us));
+	return message;
+}
+
+/* Tells the agent, and the operator of the gateway, who may not know of the agent's log. */
+static void put_refusal(struct registrar_connection *connection, uint64_t id, unsigned refusal,
+			const char *text)
+{
+	const struct registrar *registrar = connection->registrar;
+
+	registrar_log(connection->registrar, connection->source, connection->port,
+		      "identity \"%.63s\" is refused: %s: %s",
+		      registrar->setup.names[connection->identity], refusal_name(refusal), text);
+	put(connection, json_pack("{s:s,s:I,s:s,s:s}", "type", "refused", "id", (json_int_t)id,
+				  "rule", refusal_name(refusal), "error", text));
 }
 
 static void count_refusal(struct registrar_counters *counters, unsigned refusal)
@@ -375,7 +396,7 @@ static void handle_line(struct registrar_connection *connection, const char *lin
 		greet(connection, &message);
 	} else if (message.refusal) {
 		count_refusal(counters, message.refusal);
-		put(connection, refusal_json(message.request.id, message.refusal, message.text));
+		put_refusal(connection, message.request.id, message.refusal, message.text);
 	} else {
 		to_main(connection, &message);
 	}
@@ -442,6 +463,11 @@ static void read_failed(struct registrar_connection *connection, int result)
 		registrar_log(connection->registrar, connection->source, connection->port,
 			      "closed: broken TLS record");
 		end(connection);
+	} else if (connection->lines.in_end > connection->lines.in_start) {
+		registrar_count(&counters->bad_message);
+		registrar_log(connection->registrar, connection->source, connection->port,
+			      "closed: it went in the middle of a message");
+		end(connection);
 	} else {
 		end(connection);
 	}
@@ -507,10 +533,9 @@ void registrar_connection_answer(struct registrar *registrar, const struct regis
 			continue;
 		connection->waiting = false;
 		if (answer->refusal)
-			put(connection, refusal_json(answer->id, answer->refusal, answer->text));
+			put_refusal(connection, answer->id, answer->refusal, answer->text);
 		else
-			put(connection,
-			    json_pack("{s:s,s:I}", "type", "ok", "id", (json_int_t)answer->id));
+			put(connection, ok_json(answer));
 		registrar_connection_run(connection);
 		return;
 	}

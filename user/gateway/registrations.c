@@ -250,7 +250,7 @@ static enum refusal complete_params(const struct registrations *registrations,
 }
 
 static enum refusal enter(struct registrations *registrations, struct lease *lease,
-			  const struct registrar_request *request, char *text)
+			  const struct registrar_request *request, struct registrar_answer *answer)
 {
 	struct registration registration = { .nexthop = request->nexthop,
 					     .trunk_ended = request->ends_trunk,
@@ -260,16 +260,19 @@ static enum refusal enter(struct registrations *registrations, struct lease *lea
 					     .origin = ORIGIN_AGENT,
 					     .lease = lease };
 	char error[REGISTRY_ERROR_MAX];
-	enum refusal refusal = complete_params(registrations, lease, &registration.params, text);
+	enum refusal refusal = complete_params(registrations, lease, &registration.params,
+					       answer->text);
 	int result;
 
 	if (refusal)
 		return refusal;
 	memcpy(registration.address, request->address, sizeof(registration.address));
 	result = registry_add(registrations->registry, &registration, error);
-	if (!result)
+	if (!result) {
+		answer->rtt_us = registration.params.rtt_us;
 		return REFUSED_NOT;
-	snprintf(text, REFUSAL_TEXT_MAX, "%.150s", error);
+	}
+	snprintf(answer->text, REFUSAL_TEXT_MAX, "%.150s", error);
 	if (result == -EOPNOTSUPP)
 		return REFUSED_params;
 	return result == -EEXIST || result == -EINVAL ? REFUSED_taken : REFUSED_room;
@@ -277,28 +280,28 @@ static enum refusal enter(struct registrations *registrations, struct lease *lea
 
 static enum refusal do_register(struct registrations *registrations, struct lease *lease,
 				const struct registrar_request *request, uint64_t now_us,
-				char *text)
+				struct registrar_answer *answer)
 {
 	const struct identity *identity = lease->identity;
-	enum refusal refusal = registration_check(request, identity->policy, text);
+	enum refusal refusal = registration_check(request, identity->policy, answer->text);
 	bool known = is_theirs(find_port(registrations, request), lease);
 	char endpoint[ENDPOINT_TEXT_MAX];
 
 	if (refusal)
 		return refusal;
 	if (!known && services_of(registrations, identity) >= REGISTRATIONS_PER_IDENTITY) {
-		snprintf(text, REFUSAL_TEXT_MAX, "more than %d services of one identity",
+		snprintf(answer->text, REFUSAL_TEXT_MAX, "more than %d services of one identity",
 			 REGISTRATIONS_PER_IDENTITY);
 		return REFUSED_room;
 	}
 	if (!known && identity->full) {
-		snprintf(text, REFUSAL_TEXT_MAX,
+		snprintf(answer->text, REFUSAL_TEXT_MAX,
 			 "identity \"%.60s\" has the %u flows that its policy allows",
 			 identity->name, identity->policy->max_flows);
 		return REFUSED_flows;
 	}
 	learn_rtt(lease->identity, &request->path);
-	refusal = enter(registrations, lease, request, text);
+	refusal = enter(registrations, lease, request, answer);
 	if (refusal)
 		return refusal;
 	renew(registrations, lease, now_us);
@@ -346,7 +349,7 @@ static void count_refusal(struct registrar_counters *counters, enum refusal refu
 
 static enum refusal answer_request(struct registrations *registrations,
 				   const struct registrar_request *request, uint64_t now_us,
-				   char *text)
+				   struct registrar_answer *answer)
 {
 	struct lease *lease = find_lease(registrations, request->connection);
 
@@ -354,22 +357,23 @@ static enum refusal answer_request(struct registrations *registrations,
 	if (!lease)
 		lease = open_lease(registrations, request, now_us);
 	if (!lease) {
-		snprintf(text, REFUSAL_TEXT_MAX, "too many leases: try again later");
+		snprintf(answer->text, REFUSAL_TEXT_MAX, "too many leases: try again later");
 		return REFUSED_room;
 	}
 	if (!lease->identity->policy) {
-		snprintf(text, REFUSAL_TEXT_MAX, "this identity has no policy any more");
+		snprintf(answer->text, REFUSAL_TEXT_MAX, "this identity has no policy any more");
 		return REFUSED_address;
 	}
 	lease->path = request->path;
 	if (request->type == REGISTRAR_REGISTER)
-		return do_register(registrations, lease, request, now_us, text);
+		return do_register(registrations, lease, request, now_us, answer);
 	if (request->type == REGISTRAR_WITHDRAW)
-		return do_withdraw(registrations, lease, request, text);
+		return do_withdraw(registrations, lease, request, answer->text);
 	renew(registrations, lease, now_us);
 	if (lease->lapsed) { /* told once: what is registered now is what there is */
 		lease->lapsed = false;
-		snprintf(text, REFUSAL_TEXT_MAX, "some services were withdrawn: register again");
+		snprintf(answer->text, REFUSAL_TEXT_MAX,
+			 "some services were withdrawn: register again");
 		return REFUSED_lease;
 	}
 	registrations->counters.renewed++;
@@ -403,7 +407,7 @@ int registrations_request(struct registrations *registrations,
 		return -EPROTO;
 	}
 	*answer = (struct registrar_answer){ .connection = request->connection, .id = request->id };
-	answer->refusal = answer_request(registrations, request, now_us, answer->text);
+	answer->refusal = answer_request(registrations, request, now_us, answer);
 	count_refusal(&registrations->counters, answer->refusal);
 	return 1;
 }
