@@ -79,7 +79,7 @@ OBJECTS := $(LIB_OBJECTS) $(RELAY_OBJECTS) $(GATEWAY_OBJECTS) $(CLI_OBJECTS) $(A
 
 # --- Goals that compile need tools, libraries and flags ----------------------
 
-LIBRARIES := libbpf libconfuse jansson smartcols libmnl libcap-ng libmicrohttpd libseccomp openssl \
+LIBRARIES := libbpf libxdp libconfuse jansson smartcols libmnl libcap-ng libmicrohttpd libseccomp openssl \
 	libsystemd libnftables ncursesw
 TEST_LIBRARIES := criterion
 COMPILING := all tests install $(BUILD)/%

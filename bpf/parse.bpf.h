@@ -21,8 +21,9 @@
 
 #include "tables.h"
 
-/* Tags left in the frame after the kernel took the outer one off. */
-#define VLAN_TAGS_MAX 2
+/* Tags in the frame: the outer one, where the kernel has not taken it off (XDP),
+ * and two inner ones. */
+#define VLAN_TAGS_MAX 3
 /* Extension headers walked, and their bytes in all. */
 #define IPV6_EXTENSIONS_MAX 4
 #define IPV6_EXTENSION_BYTES_MAX 64
@@ -40,10 +41,14 @@ enum parse_result {
 
 struct packet {
 	struct half_open_key tuple; /* source, destination; ports in host byte order */
+	struct half_open_key landing; /* the same as the leg's socket has it: see lan.bpf.h */
 	__u32 seq; /* host byte order */
 	__u32 l3_offset; /* bytes from the start of the frame */
 	__u32 l4_offset;
 	__u32 headers_end; /* end of the TCP header */
+	__u32 ifindex; /* the interface it came by */
+	__u16 vlan_tci; /* tag that the kernel took off the frame, host byte order */
+	__u16 vlan_proto; /* its TPID, network byte order; 0: there was none */
 	bool ipv6;
 	bool syn; /* a first SYN: SYN without ACK or RST */
 };
@@ -80,6 +85,13 @@ static __always_inline void address_from_ipv4(__u8 address[16], __be32 ipv4)
 static __always_inline __be32 address_to_ipv4(const __u8 address[16])
 {
 	return ((const __u32 *)address)[3];
+}
+
+static __always_inline bool same_address(const __u8 one[16], const __u8 other[16])
+{
+	const __u32 *a = (const __u32 *)one, *b = (const __u32 *)other;
+
+	return a[0] == b[0] && a[1] == b[1] && a[2] == b[2] && a[3] == b[3];
 }
 
 static __always_inline enum parse_result parse_tcp(void *l4, void *data_end, struct packet *packet)

@@ -20,7 +20,8 @@ struct gateway_flow {
 	struct relay_flow core;
 	struct list hash_link; /* the relay's half_open[...] until joined */
 	uint64_t id;
-	struct half_open_key tuple;
+	struct half_open_key tuple; /* as the client has it */
+	struct half_open_key landing; /* as the LAN leg's socket has it */
 	struct port_value port;
 	struct wan_params params;
 	struct syn_event *syn; /* owned */

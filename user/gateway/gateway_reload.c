@@ -85,6 +85,7 @@ int gateway_reload(struct gateway *gateway, char *error)
 			 ?: ended_flows_prepare(&gateway->ended, config, gateway->event,
 						gateway_relay_user(config), &flow_log, error,
 						GATEWAY_ERROR_MAX);
+	result = result ?: gateway_set_way(gateway, config, error);
 	result = result ?: attach_new(gateway, config, error);
 	if (result) {
 		flow_log_retire(flow_log);

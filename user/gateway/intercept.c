@@ -19,6 +19,8 @@
 #include <unistd.h>
 
 #include "intercept_private.h"
+#include "intercept_xdp.h"
+#include "log.h"
 #include "log_libbpf.h"
 
 /* Bytes of a relay's ring buffer: about 1000 SYNs. */
@@ -130,6 +132,7 @@ static int open_skeleton(struct intercept *intercept, const struct intercept_opt
 	intercept->skeleton = skeleton;
 	skeleton->rodata->relay_count = options->relays;
 	skeleton->rodata->half_open_per_client = options->half_open_per_client;
+	skeleton->rodata->syn_rate = options->syn_rate;
 	if (getrandom((void *)&skeleton->rodata->client_hash_key,
 		      sizeof(skeleton->rodata->client_hash_key), 0) < 0)
 		return -errno;
@@ -206,6 +209,8 @@ int intercept_load(const struct intercept_options *options, struct intercept **i
 	result = pin(new, error);
 	if (result)
 		goto failed;
+	if (intercept_xdp_remove_leftovers())
+		log_notice("XDP programs of a run that was killed are removed");
 	*intercept = new;
 	return 0;
 failed:
@@ -248,6 +253,7 @@ struct intercept_maps intercept_maps(const struct intercept *intercept)
 		.half_open = bpf_map__fd(skeleton->maps.half_open),
 		.listeners = bpf_map__fd(skeleton->maps.listeners),
 		.held_syns = bpf_map__fd(skeleton->maps.held_syns),
+		.listen_table = bpf_map__fd(skeleton->maps.listen_table),
 		.counters = bpf_map__fd(skeleton->maps.intercept_counters),
 	};
 }
@@ -264,12 +270,17 @@ uint64_t *intercept_half_open_by_client(struct intercept *intercept)
 
 void intercept_set_nexthop_entries(struct intercept *intercept, uint32_t count)
 {
-	intercept->skeleton->data->nexthop_entries = count;
+	intercept->skeleton->data_gateway->nexthop_entries = count;
 }
 
 void intercept_set_accepting(struct intercept *intercept, bool accepting)
 {
-	intercept->skeleton->data->accepting = accepting;
+	intercept->skeleton->data_gateway->accepting = accepting;
+}
+
+void intercept_set_listen_ports(struct intercept *intercept, uint32_t count)
+{
+	intercept->skeleton->data_gateway->listen_ports = count;
 }
 
 int intercept_new_ring(struct intercept *intercept, uint32_t relay)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Shared by intercept.c and intercept_attach.c only. */
+/* Shared by intercept.c and its parts intercept_*.c only. */
 #ifndef SLUICE_INTERCEPT_PRIVATE_H
 #define SLUICE_INTERCEPT_PRIVATE_H
 
@@ -15,6 +15,7 @@ struct intercept {
 	bool made_pin_dir;
 	struct relay_state *relay_states;
 	uint64_t *half_open_by_client;
+	enum way_in way;
 	struct list interfaces; /* struct intercept_interface */
 };
 

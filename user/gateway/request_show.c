@@ -5,9 +5,18 @@
 #include <unistd.h>
 
 #include "address.h"
+#include "intercept_xdp.h"
 #include "params.h"
 #include "requests.h"
 #include "units.h"
+
+/* "native": by the driver, before a packet has a buffer; "generic": after. */
+static const char *xdp_mode(const struct intercept_interface *interface)
+{
+	if (!interface->xdp)
+		return "none";
+	return intercept_xdp_is_native(interface->xdp) ? "native" : "generic";
+}
 
 static json_t *show_interfaces(const struct gateway *gateway)
 {
@@ -19,9 +28,10 @@ static json_t *show_interfaces(const struct gateway *gateway)
 			list_entry(link, struct intercept_interface, link);
 
 		json_array_append_new(array,
-				      json_pack("{s:s,s:s,s:s}", "dev", interface->dev, "side",
+				      json_pack("{s:s,s:s,s:s,s:s}", "dev", interface->dev, "side",
 						interface->side == SIDE_LAN ? "lan" : "wan",
-						"attach", intercept_attached_by(interface)));
+						"attach", intercept_attached_by(interface), "xdp",
+						xdp_mode(interface)));
 	}
 	return array;
 }
@@ -76,12 +86,13 @@ static json_t *show_status(const struct gateway *gateway)
 	uint64_t now_us = 0;
 
 	sd_event_now(gateway->event, CLOCK_MONOTONIC, &now_us);
-	return json_pack("{s:s,s:i,s:s,s:s,s:I,s:s,s:s,s:o,s:o,s:o,s:o,s:o,s:I,s:I,s:I,s:I,s:I,s:I}",
+	return json_pack("{s:s,s:i,s:s,s:s,s:I,s:s,s:s,s:s,s:s,s:o,s:o,s:o,s:o,s:o,s:I,s:I,s:I,s:I,s:I,s:I}",
 			 "version", SLUICE_VERSION, "pid", (int)getpid(), "config",
 			 gateway->options.config_path, "pin_dir", gateway->options.pin_dir,
 			 "uptime_s", (json_int_t)((now_us - gateway->started_us) / 1000000),
 			 "state", gateway_state(gateway), "engine",
-			 params_get(&params, "engine", engine), "kernel_engine",
+			 params_get(&params, "engine", engine), "intercept",
+			 intercept_way(gateway->intercept) == WAY_XDP ? "xdp" : "tc", "kernel_engine",
 			 show_kernel_engine(gateway), "interfaces", show_interfaces(gateway),
 			 "relays", show_relays(gateway), "registrar", show_registrar(gateway),
 			 "metrics", show_metrics(gateway), "proxies",
