@@ -222,8 +222,8 @@ static __always_inline int lan_egress(struct __sk_buff *skb, bool has_ethernet)
 	/* What is forwarded is not ours, nor is anything before XDP took a connection. */
 	if (skb->ingress_ifindex || !listen_ports)
 		return pass();
-	if (parse_skb(skb, has_ethernet, &packet) == PARSE_TCP && find_sender(skb, &packet, &tuple) &&
-	    rewrite_source(skb, &packet, &tuple))
+	if (parse_skb(skb, has_ethernet, &packet) == PARSE_TCP &&
+	    find_sender(skb, &packet, &tuple) && rewrite_source(skb, &packet, &tuple))
 		count(reply_rewritten);
 	return pass();
 }

@@ -71,9 +71,9 @@ static __always_inline bool is_taking(void)
 }
 
 /* A packet that passes is counted once, by the way that takes connections. */
-#define count_pass(field)           \
-	do {                        \
-		if (is_taking())    \
+#define count_pass(field)             \
+	do {                          \
+		if (is_taking())      \
 			count(field); \
 	} while (0)
 

@@ -29,9 +29,9 @@ static __always_inline enum way_in this_way(void)
 
 static __always_inline __u32 flow_hash(void *ctx, const struct packet *packet)
 {
-	return address_hash(packet->tuple.client,
-			    client_hash_key + ((__u32)packet->tuple.client_port << 16) +
-				    packet->tuple.service_port);
+	return address_hash(packet->tuple.client, client_hash_key +
+							  ((__u32)packet->tuple.client_port << 16) +
+							  packet->tuple.service_port);
 }
 
 static __always_inline long load_frame(void *ctx, void *to, __u32 length)

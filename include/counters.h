@@ -29,7 +29,8 @@
 	X(over_rate, "SYN, but the client sends too many (syn-rate): passed")                 \
 	X(no_listener, "SYN, but the relay has no listener: passed")                          \
 	X(syn_retransmit, "SYN that is held already: dropped")                                \
-	X(listen_port_busy, "SYN, but the client has its port in use with another remote there: passed") \
+	X(listen_port_busy,                                                                   \
+	  "SYN, but the client has its port in use with another remote there: passed")        \
 	X(client_over_budget, "SYN, but the client has too many half-open: passed")           \
 	X(half_open_full, "SYN, but too many are half-open in all: passed")                   \
 	X(ring_full, "SYN, but the relay's ring buffer is full: passed")                      \

@@ -168,7 +168,8 @@ struct relay_state {
 #define MARK_STEAL 0x50000000U /* deliver locally: matched by the policy rule */
 #define MARK_REINJECT 0x60000000U /* a held SYN on its way back in, for the listener */
 #define MARK_FORWARD 0x70000000U /* a held SYN on its way back in, to be forwarded after all */
-#define MARK_LAN_LEG 0x80000000U /* of LAN legs' sockets: XDP legs get the remote's address back by it */
+#define MARK_LAN_LEG \
+	0x80000000U /* of LAN legs' sockets: XDP legs get the remote's address back by it */
 
 _Static_assert(sizeof(struct proxy_key) == 16, "proxy_key has no padding");
 _Static_assert(sizeof(struct port_key) == 8, "port_key has no padding");

@@ -316,8 +316,9 @@ int gateway_set_way(struct gateway *gateway, const struct gateway_config *config
 	enum way_in before = intercept_way(gateway->intercept);
 	int result = add_routing(gateway, config, error);
 
-	result = result ?: registry_use_listen_ports(gateway->registry,
-						     xdp ? &config->listen_ports : NULL, error);
+	result = result
+			 ?: registry_use_listen_ports(gateway->registry,
+						      xdp ? &config->listen_ports : NULL, error);
 	result = result ?: intercept_set_way(gateway->intercept, config->intercept, error);
 	if (!result && before != config->intercept)
 		gateway->other_way_runs = true;
@@ -360,8 +361,8 @@ static int start_tables(struct gateway *gateway, char *error)
 		snprintf(error, GATEWAY_ERROR_MAX, "out of memory");
 		return -ENOMEM;
 	}
-	return gateway_set_way(gateway, config, error) ?:
-	       registry_apply(gateway->registry, config, error);
+	return gateway_set_way(gateway, config, error)
+		       ?: registry_apply(gateway->registry, config, error);
 }
 
 static int make_empty_dir(struct gateway *gateway, char *error)

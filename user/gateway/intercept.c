@@ -19,8 +19,6 @@
 #include <unistd.h>
 
 #include "intercept_private.h"
-#include "intercept_xdp.h"
-#include "log.h"
 #include "log_libbpf.h"
 
 /* Bytes of a relay's ring buffer: about 1000 SYNs. */
@@ -209,8 +207,12 @@ int intercept_load(const struct intercept_options *options, struct intercept **i
 	result = pin(new, error);
 	if (result)
 		goto failed;
-	if (intercept_xdp_remove_leftovers())
-		log_notice("XDP programs of a run that was killed are removed");
+	result = xdp_holder_new(new->skeleton, &new->xdp_holder);
+	if (result) {
+		snprintf(error, INTERCEPT_ERROR_MAX, "the XDP process cannot be started: %s",
+			 strerror(-result));
+		goto failed;
+	}
 	*intercept = new;
 	return 0;
 failed:
@@ -223,8 +225,9 @@ void intercept_free(struct intercept *intercept)
 	if (!intercept)
 		return;
 	while (!list_empty(&intercept->interfaces))
-		interface_detach(
-			list_entry(intercept->interfaces.next, struct intercept_interface, link));
+		interface_detach(intercept, list_entry(intercept->interfaces.next,
+						       struct intercept_interface, link));
+	xdp_holder_free(intercept->xdp_holder);
 	if (intercept->skeleton) {
 		unpin(intercept);
 		intercept_bpf__destroy(intercept->skeleton);

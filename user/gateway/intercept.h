@@ -14,6 +14,7 @@
 #include "counters.h"
 #include "list.h"
 #include "tables.h"
+#include "xdp_program.h"
 
 #define INTERCEPT_ERROR_MAX 256
 
@@ -37,7 +38,7 @@ struct intercept_interface {
 	char dev[IFNAMSIZ];
 	int ifindex;
 	enum intercept_side side;
-	struct intercept_xdp *xdp; /* NULL: none */
+	enum xdp_mode xdp;
 	bool tcx; /* by a tcx link; otherwise by clsact filters */
 	int links[2]; /* ingress, egress; -1: none */
 	bool made_qdisc; /* the clsact qdisc is ours to remove */

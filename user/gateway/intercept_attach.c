@@ -15,7 +15,6 @@
 #include <unistd.h>
 
 #include "intercept_private.h"
-#include "intercept_xdp.h"
 #include "lan_addresses.h"
 #include "log.h"
 #include "tc_filter.h"
@@ -197,7 +196,7 @@ void intercept_forget_remade(struct intercept *intercept)
 
 		link = link->next;
 		if (intercept_interface_is_gone(interface) && if_nametoindex(interface->dev))
-			interface_detach(interface);
+			interface_detach(intercept, interface);
 	}
 }
 
@@ -222,8 +221,7 @@ static int attach_xdp(struct intercept *intercept, struct intercept_interface *i
 	bool ethernet;
 	int result;
 
-	if (interface->side != SIDE_LAN || interface->xdp ||
-	    intercept_interface_is_gone(interface))
+	if (interface->side != SIDE_LAN || interface->xdp || intercept_interface_is_gone(interface))
 		return 0;
 	result = has_ethernet_header(interface->dev, &ethernet);
 	if (!result && !ethernet) {
@@ -239,8 +237,15 @@ static int attach_xdp(struct intercept *intercept, struct intercept_interface *i
 			 interface->dev, strerror(-result));
 		return result;
 	}
-	return intercept_xdp_attach(intercept, interface->dev, interface->ifindex, &interface->xdp,
-				    error, INTERCEPT_ERROR_MAX);
+	return xdp_holder_attach(intercept->xdp_holder, interface->dev, interface->ifindex,
+				 &interface->xdp, error, INTERCEPT_ERROR_MAX);
+}
+
+static void interface_detach_xdp(struct intercept *intercept, struct intercept_interface *interface)
+{
+	if (interface->xdp != XDP_NONE)
+		xdp_holder_detach(intercept->xdp_holder, interface->ifindex);
+	interface->xdp = XDP_NONE;
 }
 
 static void detach_xdp(struct intercept *intercept)
@@ -251,8 +256,7 @@ static void detach_xdp(struct intercept *intercept)
 		struct intercept_interface *interface = list_entry(link, struct intercept_interface,
 								   link);
 
-		intercept_xdp_detach(interface->xdp);
-		interface->xdp = NULL;
+		interface_detach_xdp(intercept, interface);
 	}
 }
 
@@ -297,7 +301,7 @@ int intercept_attach(struct intercept *intercept, const char *dev, enum intercep
 	if (intercept->way == WAY_XDP)
 		result = attach_xdp(intercept, interface, error);
 	if (result)
-		interface_detach(interface);
+		interface_detach(intercept, interface);
 	return result;
 }
 
@@ -315,8 +319,8 @@ int intercept_set_way(struct intercept *intercept, enum way_in way, char *error)
 		return 0;
 	for (struct list *link = list->next; way == WAY_XDP && !result && link != list;
 	     link = link->next)
-		result = attach_xdp(intercept,
-				    list_entry(link, struct intercept_interface, link), error);
+		result = attach_xdp(intercept, list_entry(link, struct intercept_interface, link),
+				    error);
 	if (result) {
 		if (!intercept->skeleton->data_gateway->other_way_runs)
 			detach_xdp(intercept);
@@ -348,9 +352,9 @@ void intercept_read_addresses(struct intercept *intercept)
 	}
 }
 
-void interface_detach(struct intercept_interface *interface)
+void interface_detach(struct intercept *intercept, struct intercept_interface *interface)
 {
-	intercept_xdp_detach(interface->xdp);
+	interface_detach_xdp(intercept, interface);
 	for (size_t i = 0; i < 2; i++) {
 		if (interface->links[i] >= 0)
 			close(interface->links[i]);
@@ -371,7 +375,7 @@ void intercept_detach_unwanted(struct intercept *intercept)
 
 		link = link->next;
 		if (interface->unwanted)
-			interface_detach(interface);
+			interface_detach(intercept, interface);
 	}
 }
 
@@ -384,6 +388,6 @@ int intercept_detach(struct intercept *intercept, const char *dev, char *error)
 			 "%s: not attached: see `sluice show status` for what is", dev);
 		return -ENOENT;
 	}
-	interface_detach(interface);
+	interface_detach(intercept, interface);
 	return 0;
 }

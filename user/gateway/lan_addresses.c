@@ -27,8 +27,7 @@ static bool is_usable(const struct ifaddrs *entry)
 	if (entry->ifa_addr->sa_family == AF_INET)
 		return true;
 	ipv6 = (const struct sockaddr_in6 *)(const void *)entry->ifa_addr;
-	return entry->ifa_addr->sa_family == AF_INET6 &&
-	       !IN6_IS_ADDR_LINKLOCAL(&ipv6->sin6_addr);
+	return entry->ifa_addr->sa_family == AF_INET6 && !IN6_IS_ADDR_LINKLOCAL(&ipv6->sin6_addr);
 }
 
 /* Takes the address if it is better than what there is. */

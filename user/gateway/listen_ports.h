@@ -27,8 +27,7 @@ uint32_t listen_ports_capacity(const struct listen_ports *ports);
  * Takes a free port and enters whom it stands for into the map. 0, -ENOSPC, or
  * another negative errno; *port is untouched then.
  */
-int listen_ports_take(struct listen_ports *ports, const struct listen_value *value,
-		      uint16_t *port);
+int listen_ports_take(struct listen_ports *ports, const struct listen_value *value, uint16_t *port);
 
 /* Gives a port back; 0 is none. */
 void listen_ports_give_back(struct listen_ports *ports, uint16_t port);

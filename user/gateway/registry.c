@@ -545,7 +545,8 @@ static void take_missing(const struct port_entry *port, void *context)
 		request->result = registry_write_port(request->registry, entry);
 }
 
-int registry_use_listen_ports(struct registry *registry, const struct port_range *range, char *error)
+int registry_use_listen_ports(struct registry *registry, const struct port_range *range,
+			      char *error)
 {
 	struct port_range before = registry->listen_ports.range;
 	struct listen_request request = { .registry = registry };

@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include "address.h"
-#include "intercept_xdp.h"
 #include "params.h"
 #include "requests.h"
 #include "units.h"
@@ -13,9 +12,13 @@
 /* "native": by the driver, before a packet has a buffer; "generic": after. */
 static const char *xdp_mode(const struct intercept_interface *interface)
 {
-	if (!interface->xdp)
-		return "none";
-	return intercept_xdp_is_native(interface->xdp) ? "native" : "generic";
+	static const char *const names[] = {
+		[XDP_NONE] = "none",
+		[XDP_GENERIC] = "generic",
+		[XDP_NATIVE] = "native",
+	};
+
+	return names[interface->xdp];
 }
 
 static json_t *show_interfaces(const struct gateway *gateway)
