@@ -44,8 +44,8 @@ static __always_inline enum parse_result parse_skb(struct __sk_buff *skb, bool h
 		packet->vlan_tci = skb->vlan_tci;
 		packet->vlan_proto = skb->vlan_proto;
 	}
-	result = parse_packet((void *)(long)skb->data, (void *)(long)skb->data_end, has_ethernet,
-			      (__be16)skb->protocol, packet);
+	result = parse_packet((void *)(long)skb->data, (void *)(long)skb->data_end,
+			      has_ethernet ? VLAN_TAGS_MAX : NO_ETHERNET, (__be16)skb->protocol, packet);
 	packet->landing = packet->tuple;
 	return result;
 }
@@ -211,19 +211,34 @@ static __always_inline int wan_ingress(struct __sk_buff *skb, bool has_ethernet)
 	return TC_ACT_OK;
 }
 
+static __always_inline void note_forwarded(struct __sk_buff *skb, bool has_ethernet)
+{
+	struct packet packet = {};
+
+	if (parse_skb(skb, has_ethernet, &packet) == PARSE_TCP)
+		bpf_map_update_elem(&forwarded_syns, &packet.tuple, &packet.seq, BPF_ANY);
+}
+
 static __always_inline int lan_egress(struct __sk_buff *skb, bool has_ethernet)
 {
 	__u32 mark = skb->mark & MARK_MASK;
 	struct half_open_key tuple = {};
 	struct packet packet = {};
+	enum parse_result result;
 
+	if (mark == MARK_FORWARD && listen_ports)
+		note_forwarded(skb, has_ethernet);
 	if (mark == MARK_REINJECT || mark == MARK_FORWARD)
 		return (int)bpf_redirect(skb->ifindex, BPF_F_INGRESS);
 	/* What is forwarded is not ours, nor is anything before XDP took a connection. */
 	if (skb->ingress_ifindex || !listen_ports)
 		return pass();
-	if (parse_skb(skb, has_ethernet, &packet) == PARSE_TCP &&
-	    find_sender(skb, &packet, &tuple) && rewrite_source(skb, &packet, &tuple))
+	result = parse_skb(skb, has_ethernet, &packet);
+	if ((result != PARSE_TCP && result != PARSE_ICMP_ERROR) ||
+	    !find_sender(skb, &packet, &tuple))
+		return pass();
+	if (result == PARSE_TCP ? rewrite_source(skb, &packet, &tuple)
+				: rewrite_quoted_destination(skb, &packet, &tuple))
 		count(reply_rewritten);
 	return pass();
 }

@@ -100,6 +100,15 @@ struct {
 	__type(value, struct syn_bucket);
 } syn_rates SEC(".maps");
 
+/* SYNs that a relay has given back to be forwarded, by their sequence numbers:
+ * XDP sees no marks, and may see these SYNs once more. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 8192);
+	__type(key, struct half_open_key);
+	__type(value, __u32);
+} forwarded_syns SEC(".maps");
+
 /* One relay's ring buffer; made by user space for each relay. */
 struct held_syn_ring {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);

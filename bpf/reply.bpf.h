@@ -13,8 +13,12 @@
 
 #define IPV4_CHECK 10 /* offsets in headers */
 #define IPV4_SOURCE 12
+#define IPV4_DESTINATION 16
 #define IPV6_SOURCE 8
+#define IPV6_DESTINATION 24
+#define ICMP_CHECK 2
 #define TCP_SOURCE 0
+#define TCP_DESTINATION 2
 #define TCP_CHECK 16
 
 /* A sent packet's tuple the way its receiver's packets have it. */
@@ -77,6 +81,30 @@ static __always_inline bool rewrite_source(struct __sk_buff *skb, const struct p
 		return !bpf_skb_store_bytes(skb, l3 + IPV6_SOURCE, tuple->remote, 16, 0);
 	return !bpf_l3_csum_replace(skb, l3 + IPV4_CHECK, 0, diff, 0) &&
 	       !bpf_skb_store_bytes(skb, l3 + IPV4_SOURCE, tuple->remote + 12, 4, 0);
+}
+
+/* The same for an ICMP error of the gateway's own stack (a firewall that
+ * rejects): the client must know the packet that is quoted. */
+static __always_inline bool rewrite_quoted_destination(struct __sk_buff *skb,
+						       const struct packet *packet,
+						       const struct half_open_key *tuple)
+{
+	__u32 check = packet->l4_offset + ICMP_CHECK, l3 = packet->quoted_l3_offset;
+	__be16 old_port = bpf_htons(packet->tuple.client_port);
+	__be16 port = bpf_htons(tuple->service_port);
+	__s64 diff = bpf_csum_diff((__be32 *)packet->tuple.client, 16, (__be32 *)tuple->remote, 16,
+				   0);
+
+	if (diff < 0 || bpf_l4_csum_replace(skb, check, old_port, port, sizeof(port)) ||
+	    bpf_skb_store_bytes(skb, packet->quoted_l4_offset + TCP_DESTINATION, &port,
+				sizeof(port), 0))
+		return false;
+	if (packet->ipv6)
+		return !bpf_l4_csum_replace(skb, check, 0, diff, 0) &&
+		       !bpf_skb_store_bytes(skb, l3 + IPV6_DESTINATION, tuple->remote, 16, 0);
+	/* The quoted header's own sum makes up for its address. */
+	return !bpf_l3_csum_replace(skb, l3 + IPV4_CHECK, 0, diff, 0) &&
+	       !bpf_skb_store_bytes(skb, l3 + IPV4_DESTINATION, tuple->remote + 12, 4, 0);
 }
 
 #endif

@@ -75,4 +75,53 @@ static __always_inline bool rewrite_destination(struct xdp_md *ctx, const struct
 	return true;
 }
 
+/* The packet that an ICMP error quotes was sent by the leg: it gets back the
+ * source that the leg knows it by. */
+static __always_inline bool rewrite_quoted_source(void *data, void *data_end,
+						  const struct packet *packet, __u32 diff)
+{
+	struct iphdr *ipv4_header = data + (packet->quoted_l3_offset & OFFSET_MASK);
+	struct ipv6hdr *ipv6_header = (void *)ipv4_header;
+	__be16 *ports = data + (packet->quoted_l4_offset & OFFSET_MASK);
+
+	if ((void *)(ports + 2) > data_end)
+		return false;
+	ports[0] = bpf_htons(packet->landing.service_port);
+	if (packet->ipv6) {
+		if ((void *)(ipv6_header + 1) > data_end)
+			return false;
+		__builtin_memcpy(&ipv6_header->saddr, packet->landing.remote, 16);
+		return true;
+	}
+	if ((void *)(ipv4_header + 1) > data_end)
+		return false;
+	ipv4_header->saddr = address_to_ipv4(packet->landing.remote);
+	ipv4_header->check = sum_changed(ipv4_header->check, diff);
+	return true;
+}
+
+/* Rewrites an ICMP error about a leg: what it quotes, and where it goes to. */
+static __always_inline bool rewrite_icmp_error(struct xdp_md *ctx, const struct packet *packet)
+{
+	void *data = (void *)(long)ctx->data, *data_end = (void *)(long)ctx->data_end;
+	struct icmp_header *icmp = data + (packet->l4_offset & OFFSET_MASK);
+	__u32 diff = address_diff(packet->tuple.remote, packet->landing.remote);
+	__u32 sum = add_port_diff(0, bpf_htons(packet->tuple.service_port),
+				  bpf_htons(packet->landing.service_port));
+
+	if ((void *)(icmp + 1) > data_end)
+		return false;
+	if (!rewrite_ip_destination(data, data_end, packet->l3_offset & OFFSET_MASK, packet->ipv6,
+				    packet->landing.remote, diff) ||
+	    !rewrite_quoted_source(data, data_end, packet, diff))
+		return false;
+	icmp->checksum = sum_changed(icmp->checksum, sum);
+	/* ICMPv6 covers both addresses; a quoted IPv4 header makes up for its own. */
+	if (packet->ipv6) {
+		icmp->checksum = sum_changed(icmp->checksum, diff);
+		icmp->checksum = sum_changed(icmp->checksum, diff);
+	}
+	return true;
+}
+
 #endif

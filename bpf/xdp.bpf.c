@@ -137,6 +137,48 @@ static __always_inline bool is_for_other_host(const struct xdp_md *ctx)
 	return false;
 }
 
+/* The landing of the leg that an ICMP error is about. */
+static __always_inline bool find_icmp_landing(void *ctx, struct packet *packet)
+{
+	struct proxy_key key;
+	struct proxy_value *proxy;
+	struct port_value *port;
+
+	if (find_rerouted_landing(packet))
+		return true;
+	__builtin_memcpy(key.address, packet->tuple.remote, 16);
+	proxy = bpf_map_lookup_elem(&proxy_table, &key);
+	port = proxy ? port_lookup(packet, proxy) : NULL;
+	return port && find_landing(ctx, packet, proxy, port);
+}
+
+/* For path MTU discovery, as it is of use to the leg alone. */
+static __always_inline enum verdict icmp_error(struct xdp_md *ctx, struct packet *packet)
+{
+	struct bpf_sock *sk = find_icmp_landing(ctx, packet) ? leg_lookup(ctx, packet) : NULL;
+
+	if (!sk) {
+		count_pass(not_tcp);
+		return PASS;
+	}
+	bpf_sk_release(sk);
+	if (!rewrite_icmp_error(ctx, packet))
+		return PASS;
+	count(icmp_to_leg);
+	return TAKE;
+}
+
+/* A SYN that has been held and could not be kept. */
+static __always_inline bool is_forwarded_syn(const struct packet *packet)
+{
+	const __u32 *isn;
+
+	if (!packet->syn)
+		return false;
+	isn = bpf_map_lookup_elem(&forwarded_syns, &packet->tuple);
+	return isn && *isn == packet->seq;
+}
+
 static __always_inline enum verdict lan_packet(struct xdp_md *ctx)
 {
 	void *data = (void *)(long)ctx->data, *data_end = (void *)(long)ctx->data_end;
@@ -147,10 +189,15 @@ static __always_inline enum verdict lan_packet(struct xdp_md *ctx)
 		count_pass(other_host);
 		return PASS;
 	}
-	result = parse_packet(data, data_end, true, 0, &packet);
+	result = parse_packet(data, data_end, VLAN_TAGS_MAX + 1, 0, &packet);
 	packet.landing = packet.tuple;
+	/* Also when the client sends it again: what it got then was no answer of ours. */
+	if (result == PARSE_TCP && is_forwarded_syn(&packet))
+		return PASS;
 	if (result == PARSE_TCP)
 		return lan_tcp(ctx, &packet, false);
+	if (result == PARSE_ICMP_ERROR)
+		return icmp_error(ctx, &packet);
 	return pass_unparsed(result);
 }
 

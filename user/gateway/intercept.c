@@ -21,8 +21,8 @@
 #include "intercept_private.h"
 #include "log_libbpf.h"
 
-/* Bytes of a relay's ring buffer: about 1000 SYNs. */
-#define RING_BYTES (1 << 18)
+/* Bytes of a relay's ring buffer: about 1600 SYNs. */
+#define RING_BYTES (1 << 19)
 
 static int load_error(int result, char *error)
 {
