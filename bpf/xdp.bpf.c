@@ -5,22 +5,14 @@
  * packet costs anything. A packet for a leg gets the gateway's address and the
  * listen port of its entry as destination, and goes up the stack like any other
  * of this host; intercept.bpf.c gives the answers the remote's address back.
- * user/gateway/intercept_xdp.c loads and attaches it; maps and settings are those
+ * user/gateway/xdp_program.c loads and attaches it; maps and settings are those
  * of intercept.bpf.c.
  */
 #include "lan.bpf.h"
 #include "listen.bpf.h"
 #include "rewrite.bpf.h"
 
-#include <xdp/xdp_helpers.h>
-
 char LICENSE[] SEC("license") = "GPL";
-
-/* Before others, who may redirect what they see; what passes here is theirs. */
-struct {
-	__uint(priority, 40);
-	__uint(XDP_PASS, 1);
-} XDP_RUN_CONFIG(sluice_lan);
 
 static __always_inline enum way_in this_way(void)
 {

@@ -89,7 +89,7 @@ static json_t *show_status(const struct gateway *gateway)
 	uint64_t now_us = 0;
 
 	sd_event_now(gateway->event, CLOCK_MONOTONIC, &now_us);
-	return json_pack("{s:s,s:i,s:s,s:s,s:I,s:s,s:s,s:s,s:s,s:o,s:o,s:o,s:o,s:o,s:I,s:I,s:I,s:I,s:I,s:I}",
+	return json_pack("{s:s,s:i,s:s,s:s,s:I,s:s,s:s,s:s,s:o,s:o,s:o,s:o,s:o,s:I,s:I,s:I,s:I,s:I,s:I}",
 			 "version", SLUICE_VERSION, "pid", (int)getpid(), "config",
 			 gateway->options.config_path, "pin_dir", gateway->options.pin_dir,
 			 "uptime_s", (json_int_t)((now_us - gateway->started_us) / 1000000),

@@ -19,6 +19,9 @@
 #define SECTION "xdp.frags"
 #define NAME "sluice_lan"
 
+/* Before others (libxdp's default is 50), who may redirect what they see. */
+#define PRIORITY 40
+
 /* The program on one interface. */
 struct attachment {
 	struct list link;
@@ -117,6 +120,9 @@ static int try_attach(const struct intercept_bpf *base, struct attachment *new,
 		if (result)
 			new->program = NULL;
 	}
+	result = result ?: xdp_program__set_run_prio(new->program, PRIORITY);
+	/* What passes here is the next program's. */
+	result = result ?: xdp_program__set_chain_call_enabled(new->program, XDP_PASS, true);
 	result = result ?: xdp_program__attach(new->program, new->ifindex, mode, 0);
 	new->mode = mode;
 	if (!result)
