@@ -45,7 +45,8 @@ static __always_inline enum parse_result parse_skb(struct __sk_buff *skb, bool h
 		packet->vlan_proto = skb->vlan_proto;
 	}
 	result = parse_packet((void *)(long)skb->data, (void *)(long)skb->data_end,
-			      has_ethernet ? VLAN_TAGS_MAX : NO_ETHERNET, (__be16)skb->protocol, packet);
+			      has_ethernet ? VLAN_TAGS_MAX : NO_ETHERNET, (__be16)skb->protocol,
+			      packet);
 	packet->landing = packet->tuple;
 	return result;
 }

@@ -281,6 +281,11 @@ void intercept_set_accepting(struct intercept *intercept, bool accepting)
 	intercept->skeleton->data_gateway->accepting = accepting;
 }
 
+void intercept_watch_relay(struct intercept *intercept, pid_t relay)
+{
+	xdp_holder_watch(intercept->xdp_holder, relay);
+}
+
 void intercept_set_listen_ports(struct intercept *intercept, uint32_t count)
 {
 	intercept->skeleton->data_gateway->listen_ports = count;

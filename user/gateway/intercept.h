@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "counters.h"
 #include "list.h"
@@ -123,6 +124,9 @@ void intercept_end_other_way(struct intercept *intercept);
 
 /* Reads the addresses of LAN interfaces again. */
 void intercept_read_addresses(struct intercept *intercept);
+
+/* A relay was started: see xdp_holder_watch(). */
+void intercept_watch_relay(struct intercept *intercept, pid_t relay);
 
 /* How many entries listen_table holds. */
 void intercept_set_listen_ports(struct intercept *intercept, uint32_t count);

@@ -238,7 +238,7 @@ static int attach_xdp(struct intercept *intercept, struct intercept_interface *i
 		return result;
 	}
 	return xdp_holder_attach(intercept->xdp_holder, interface->dev, interface->ifindex,
-				 &interface->xdp, error, INTERCEPT_ERROR_MAX);
+				 interface->links[1], &interface->xdp, error, INTERCEPT_ERROR_MAX);
 }
 
 static void interface_detach_xdp(struct intercept *intercept, struct intercept_interface *interface)

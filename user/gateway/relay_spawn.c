@@ -160,6 +160,7 @@ int relay_spawn(struct relay_process *relay)
 	if (pid == 0)
 		run_child(&setup);
 	close_setup(&setup, -1);
+	intercept_watch_relay(options->intercept, pid);
 	relay->pid = pid;
 	relay->channel = channel[0];
 	return 0;

@@ -89,22 +89,22 @@ static json_t *show_status(const struct gateway *gateway)
 	uint64_t now_us = 0;
 
 	sd_event_now(gateway->event, CLOCK_MONOTONIC, &now_us);
-	return json_pack("{s:s,s:i,s:s,s:s,s:I,s:s,s:s,s:s,s:o,s:o,s:o,s:o,s:o,s:I,s:I,s:I,s:I,s:I,s:I}",
-			 "version", SLUICE_VERSION, "pid", (int)getpid(), "config",
-			 gateway->options.config_path, "pin_dir", gateway->options.pin_dir,
-			 "uptime_s", (json_int_t)((now_us - gateway->started_us) / 1000000),
-			 "state", gateway_state(gateway), "engine",
-			 params_get(&params, "engine", engine), "intercept",
-			 intercept_way(gateway->intercept) == WAY_XDP ? "xdp" : "tc", "kernel_engine",
-			 show_kernel_engine(gateway), "interfaces", show_interfaces(gateway),
-			 "relays", show_relays(gateway), "registrar", show_registrar(gateway),
-			 "metrics", show_metrics(gateway), "proxies",
-			 (json_int_t)registry_proxy_count(gateway->registry), "ports",
-			 (json_int_t)registry_port_count(gateway->registry), "params",
-			 (json_int_t)registry_params_count(gateway->registry), "flows",
-			 (json_int_t)supervisor_flows(gateway->supervisor), "half_open",
-			 (json_int_t)intercept_half_open_count(gateway->intercept),
-			 "half_open_limit", (json_int_t)gateway->config->half_open);
+	return json_pack(
+		"{s:s,s:i,s:s,s:s,s:I,s:s,s:s,s:s,s:o,s:o,s:o,s:o,s:o,s:I,s:I,s:I,s:I,s:I,s:I}",
+		"version", SLUICE_VERSION, "pid", (int)getpid(), "config",
+		gateway->options.config_path, "pin_dir", gateway->options.pin_dir, "uptime_s",
+		(json_int_t)((now_us - gateway->started_us) / 1000000), "state",
+		gateway_state(gateway), "engine", params_get(&params, "engine", engine),
+		"intercept", intercept_way(gateway->intercept) == WAY_XDP ? "xdp" : "tc",
+		"kernel_engine", show_kernel_engine(gateway), "interfaces",
+		show_interfaces(gateway), "relays", show_relays(gateway), "registrar",
+		show_registrar(gateway), "metrics", show_metrics(gateway), "proxies",
+		(json_int_t)registry_proxy_count(gateway->registry), "ports",
+		(json_int_t)registry_port_count(gateway->registry), "params",
+		(json_int_t)registry_params_count(gateway->registry), "flows",
+		(json_int_t)supervisor_flows(gateway->supervisor), "half_open",
+		(json_int_t)intercept_half_open_count(gateway->intercept), "half_open_limit",
+		(json_int_t)gateway->config->half_open);
 }
 
 struct listing {

@@ -6,11 +6,13 @@
 #include <errno.h>
 #include <linux/capability.h>
 #include <net/if.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -19,11 +21,16 @@
 #include "intercept.skel.h"
 #include "log.h"
 #include "privileges.h"
+#include "tables.h"
 
 #define ERROR_MAX 200
 
 /* Detaching waits for libxdp's lock, which others may hold. */
 #define STOP_TIMEOUT_US 5000000ULL
+
+/* Main is dead and relays are not, though the kernel kills them: something is
+ * very wrong, and the LAN matters more. */
+#define RELAYS_TIMEOUT_US 2000000ULL
 
 /* Maps of base, and the channel. */
 #define KEEP_MAX 32
@@ -35,10 +42,18 @@ struct xdp_holder {
 	int channel;
 };
 
-/* What main asks for. */
+union control {
+	struct cmsghdr header;
+	char bytes[CMSG_SPACE(sizeof(int))];
+};
+
+enum wish { WISH_ATTACH, WISH_DETACH, WISH_WATCH };
+
+/* What main asks for. A descriptor may come with it: the link of the program at
+ * egress (attach), a relay's pidfd (watch). */
 struct request {
+	enum wish wish;
 	int ifindex;
-	int attach; /* 0: detach */
 	char dev[IF_NAMESIZE];
 };
 
@@ -50,20 +65,93 @@ struct answer {
 
 /* ---- the process ---- */
 
-static void serve(const struct intercept_bpf *base, int channel)
+/* *with: the descriptor that came with it, or -1. */
+static bool get_request(int channel, struct request *request, int *with)
+{
+	union control control;
+	struct iovec part = { .iov_base = request, .iov_len = sizeof(*request) };
+	struct msghdr message = { .msg_iov = &part,
+				  .msg_iovlen = 1,
+				  .msg_control = &control,
+				  .msg_controllen = sizeof(control) };
+	const struct cmsghdr *header;
+
+	*with = -1;
+	if (recvmsg(channel, &message, MSG_CMSG_CLOEXEC) != sizeof(*request))
+		return false;
+	header = CMSG_FIRSTHDR(&message);
+	if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS)
+		memcpy(with, CMSG_DATA(header), sizeof(*with));
+	request->dev[sizeof(request->dev) - 1] = '\0';
+	return true;
+}
+
+/* Relays that live, as pidfds; places of those that died are used again. */
+static struct pollfd relays[SLUICE_MAX_RELAYS];
+static nfds_t relay_count;
+
+static int watch(int pidfd)
+{
+	nfds_t place = 0;
+
+	poll(relays, relay_count, 0);
+	while (place < relay_count && !relays[place].revents)
+		place++;
+	if (place == SLUICE_MAX_RELAYS)
+		return -ENOSPC;
+	if (place == relay_count)
+		relay_count++;
+	else
+		close(relays[place].fd);
+	relays[place] = (struct pollfd){ .fd = pidfd, .events = POLLIN };
+	return 0;
+}
+
+/* A relay that dies resets its clients, and they must know whose resets these
+ * are: the program at egress stays for so long. */
+static void wait_for_relays(void)
+{
+	uint64_t until_us = child_now_us() + RELAYS_TIMEOUT_US, now_us;
+
+	for (nfds_t i = 0; i < relay_count; i++) {
+		now_us = child_now_us();
+		if (now_us < until_us)
+			poll(&relays[i], 1, (int)((until_us - now_us) / 1000) + 1);
+	}
+}
+
+static int fulfil(const struct intercept_bpf *base, const struct request *request, int with,
+		  struct answer *answer)
+{
+	switch (request->wish) {
+	case WISH_ATTACH:
+		return xdp_program_attach(base, request->dev, request->ifindex, with, &answer->mode,
+					  answer->error, sizeof(answer->error));
+	case WISH_WATCH:
+		return watch(with);
+	default:
+		xdp_program_detach(request->ifindex);
+		return 0;
+	}
+}
+
+/* Refuses to attach with the words of refusal, unless that is NULL. */
+static void serve(const struct intercept_bpf *base, int channel, const char *refusal)
 {
 	struct request request;
 	struct answer answer;
+	int with;
 
-	while (recv(channel, &request, sizeof(request), 0) == sizeof(request)) {
+	while (get_request(channel, &request, &with)) {
 		memset(&answer, 0, sizeof(answer));
-		request.dev[sizeof(request.dev) - 1] = '\0';
-		if (request.attach)
-			answer.result = xdp_program_attach(base, request.dev, request.ifindex,
-							   &answer.mode, answer.error,
-							   sizeof(answer.error));
-		else
-			xdp_program_detach(request.ifindex);
+		if (request.wish == WISH_ATTACH && refusal) {
+			answer.result = -EPERM;
+			snprintf(answer.error, sizeof(answer.error), "%s", refusal);
+		} else {
+			answer.result = fulfil(base, &request, with, &answer);
+		}
+		if (answer.result && with >= 0)
+			close(with);
 		if (send(channel, &answer, sizeof(answer), MSG_NOSIGNAL) != sizeof(answer))
 			return;
 	}
@@ -72,7 +160,7 @@ static void serve(const struct intercept_bpf *base, int channel)
 static _Noreturn void run(const struct intercept_bpf *base, int channel)
 {
 	int keep[KEEP_MAX] = { channel }, count = 1;
-	char error[ERROR_MAX];
+	char missing[ERROR_MAX], refusal[ERROR_MAX];
 	struct bpf_map *map;
 
 	bpf_object__for_each_map(map, base->obj) {
@@ -84,14 +172,18 @@ static _Noreturn void run(const struct intercept_bpf *base, int channel)
 	signal(SIGTERM, SIG_IGN);
 	signal(SIGINT, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
-	if (privileges_keep(capabilities, sizeof(capabilities) / sizeof(capabilities[0]), error,
-			    sizeof(error))) {
-		log_error("%s", error);
-		_exit(EXIT_FAILURE);
+	if (privileges_keep(capabilities, sizeof(capabilities) / sizeof(capabilities[0]), missing,
+			    sizeof(missing))) {
+		/* Of no consequence until somebody asks for XDP. */
+		snprintf(refusal, sizeof(refusal), "intercept = xdp needs CAP_SYS_ADMIN: %.120s",
+			 missing);
+		serve(base, channel, refusal);
+		_exit(EXIT_SUCCESS);
 	}
 	if (xdp_program_remove_leftovers())
 		log_notice("XDP programs of a run that was killed are removed");
-	serve(base, channel);
+	serve(base, channel, NULL);
+	wait_for_relays();
 	xdp_program_detach_all();
 	_exit(EXIT_SUCCESS);
 }
@@ -135,27 +227,45 @@ void xdp_holder_free(struct xdp_holder *holder)
 	free(holder);
 }
 
-static int ask(struct xdp_holder *holder, const char *dev, int ifindex, bool attach,
+static bool send_request(int channel, const struct request *request, int with)
+{
+	union control control = { 0 };
+	struct iovec part = { .iov_base = (void *)request, .iov_len = sizeof(*request) };
+	struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
+
+	if (with >= 0) {
+		message.msg_control = &control;
+		message.msg_controllen = sizeof(control);
+		control.header.cmsg_level = SOL_SOCKET;
+		control.header.cmsg_type = SCM_RIGHTS;
+		control.header.cmsg_len = CMSG_LEN(sizeof(with));
+		memcpy(CMSG_DATA(&control.header), &with, sizeof(with));
+	}
+	return sendmsg(channel, &message, MSG_NOSIGNAL) == sizeof(*request);
+}
+
+static int ask(struct xdp_holder *holder, const struct request *request, int with,
 	       struct answer *answer)
 {
-	struct request request = { .ifindex = ifindex, .attach = attach };
-
 	memset(answer, 0, sizeof(*answer));
-	memcpy(request.dev, dev, strnlen(dev, sizeof(request.dev) - 1));
-	if (send(holder->channel, &request, sizeof(request), MSG_NOSIGNAL) == sizeof(request) &&
+	if (send_request(holder->channel, request, with) &&
 	    recv(holder->channel, answer, sizeof(*answer), 0) == sizeof(*answer))
 		return answer->result;
 	snprintf(answer->error, sizeof(answer->error),
-		 "%.16s: the process that attaches XDP programs has ended: restart sluiced", dev);
+		 "%.16s: the process that attaches XDP programs has ended: restart sluiced",
+		 request->dev);
 	return -EPIPE;
 }
 
-int xdp_holder_attach(struct xdp_holder *holder, const char *dev, int ifindex, enum xdp_mode *mode,
-		      char *error, size_t size)
+int xdp_holder_attach(struct xdp_holder *holder, const char *dev, int ifindex, int egress,
+		      enum xdp_mode *mode, char *error, size_t size)
 {
+	struct request request = { .wish = WISH_ATTACH, .ifindex = ifindex };
 	struct answer answer;
-	int result = ask(holder, dev, ifindex, true, &answer);
+	int result;
 
+	memcpy(request.dev, dev, strnlen(dev, sizeof(request.dev) - 1));
+	result = ask(holder, &request, egress, &answer);
 	if (result)
 		snprintf(error, size, "%s", answer.error);
 	else
@@ -165,8 +275,21 @@ int xdp_holder_attach(struct xdp_holder *holder, const char *dev, int ifindex, e
 
 void xdp_holder_detach(struct xdp_holder *holder, int ifindex)
 {
+	struct request request = { .wish = WISH_DETACH, .ifindex = ifindex };
 	struct answer answer;
 
-	if (ask(holder, "", ifindex, false, &answer))
+	if (ask(holder, &request, -1, &answer))
 		log_warning("%s", answer.error);
+}
+
+void xdp_holder_watch(struct xdp_holder *holder, pid_t relay)
+{
+	struct request request = { .wish = WISH_WATCH };
+	struct answer answer;
+	int pidfd = pidfd_open(relay, 0);
+
+	if (pidfd < 0 || ask(holder, &request, pidfd, &answer))
+		log_debug("a relay is not watched by the XDP process");
+	if (pidfd >= 0)
+		close(pidfd);
 }

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <xdp/libxdp.h>
 
 #include "intercept.skel.h"
@@ -26,6 +27,7 @@
 struct attachment {
 	struct list link;
 	int ifindex;
+	int egress; /* link of the tc program that rewrites the answers; -1: none */
 	enum xdp_attach_mode mode;
 	struct xdp_bpf *skeleton;
 	struct xdp_program *program;
@@ -175,7 +177,7 @@ static int attach(const struct intercept_bpf *base, const char *dev, struct atta
 	return result;
 }
 
-int xdp_program_attach(const struct intercept_bpf *base, const char *dev, int ifindex,
+int xdp_program_attach(const struct intercept_bpf *base, const char *dev, int ifindex, int egress,
 		       enum xdp_mode *mode, char *error, size_t size)
 {
 	struct attachment *new = calloc(1, sizeof(*new));
@@ -186,6 +188,7 @@ int xdp_program_attach(const struct intercept_bpf *base, const char *dev, int if
 		return -ENOMEM;
 	}
 	new->ifindex = ifindex;
+	new->egress = egress;
 	libxdp_set_print(print);
 	remove_ours(ifindex);
 	result = attach(base, dev, new, error, size);
@@ -208,6 +211,8 @@ static void detach(struct attachment *old)
 	if (result)
 		log_warning("%s: XDP cannot be detached: %s: `xdp-loader unload %s --all` does it",
 			    name, strerror(-result), name);
+	if (old->egress >= 0)
+		close(old->egress);
 	xdp_program__close(old->program);
 	xdp_bpf__destroy(old->skeleton);
 	list_remove(&old->link);

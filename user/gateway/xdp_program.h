@@ -21,9 +21,11 @@ enum xdp_mode {
 /*
  * Attaches to an interface, natively where the driver can, otherwise
  * generically, and in the mode of programs that are there already. Shares the
- * maps of base. 0, or a negative errno with one line in error.
+ * maps of base. egress, the link of the tc program that rewrites the answers (-1: it
+ * needs none), is closed when the program is detached. 0, or a negative errno with
+ * one line in error; egress is the caller's then.
  */
-int xdp_program_attach(const struct intercept_bpf *base, const char *dev, int ifindex,
+int xdp_program_attach(const struct intercept_bpf *base, const char *dev, int ifindex, int egress,
 		       enum xdp_mode *mode, char *error, size_t size);
 
 /* Detaches; an interface that is gone, or that it was not attached to, is no error. */
