@@ -106,22 +106,31 @@ static int share_maps(const struct intercept_bpf *base, struct xdp_bpf *skeleton
 	return result;
 }
 
+struct xdp_bpf *xdp_program_open(const struct intercept_bpf *base)
+{
+	struct xdp_bpf *skeleton = xdp_bpf__open();
+	int result = skeleton ? share_maps(base, skeleton) : -errno;
+
+	if (!result)
+		return skeleton;
+	xdp_bpf__destroy(skeleton);
+	errno = -result;
+	return NULL;
+}
+
 /* A program can be loaded once, for one dispatcher: each try begins anew. */
 static int try_attach(const struct intercept_bpf *base, struct attachment *new,
 		      enum xdp_attach_mode mode)
 {
 	int result;
 
-	new->skeleton = xdp_bpf__open();
+	new->skeleton = xdp_program_open(base);
 	if (!new->skeleton)
 		return -errno;
-	result = share_maps(base, new->skeleton);
-	if (!result) {
-		new->program = xdp_program__from_bpf_obj(new->skeleton->obj, SECTION);
-		result = (int)libxdp_get_error(new->program);
-		if (result)
-			new->program = NULL;
-	}
+	new->program = xdp_program__from_bpf_obj(new->skeleton->obj, SECTION);
+	result = (int)libxdp_get_error(new->program);
+	if (result)
+		new->program = NULL;
 	result = result ?: xdp_program__set_run_prio(new->program, PRIORITY);
 	/* What passes here is the next program's. */
 	result = result ?: xdp_program__set_chain_call_enabled(new->program, XDP_PASS, true);

@@ -11,12 +11,17 @@
 #include <stddef.h>
 
 struct intercept_bpf;
+struct xdp_bpf;
 
 enum xdp_mode {
 	XDP_NONE,
 	XDP_GENERIC, /* after the packet has got a socket buffer */
 	XDP_NATIVE, /* by the driver, before */
 };
+
+/* The program with the maps and settings of base, not loaded yet; NULL and errno
+ * on error. For xdp_bpf__destroy(). */
+struct xdp_bpf *xdp_program_open(const struct intercept_bpf *base);
 
 /*
  * Attaches to an interface, natively where the driver can, otherwise
