@@ -30,6 +30,22 @@ static __always_inline void turn_around(const struct half_open_key *sent, struct
 	key->service_port = sent->client_port;
 }
 
+/* Somebody has changed the packet's mark, or has sent a reset in the socket's
+ * name: the socket has its mark still. */
+static __always_inline bool is_lan_leg(struct __sk_buff *skb, const struct half_open_key *landing,
+				       bool ipv6)
+{
+	struct bpf_sock *sk = socket_lookup(skb, landing, ipv6), *full;
+	bool is_leg;
+
+	if (!sk)
+		return false;
+	full = bpf_sk_fullsock(sk);
+	is_leg = full && full->state != BPF_TCP_LISTEN && (full->mark & MARK_MASK) == MARK_LAN_LEG;
+	bpf_sk_release(sk);
+	return is_leg;
+}
+
 /*
  * The client's tuple of a leg that the packet was sent by. False for everybody
  * else's: a service of the gateway's that has the port of a leg, or the kernel's
@@ -39,8 +55,6 @@ static __always_inline bool find_sender(struct __sk_buff *skb, const struct pack
 					struct half_open_key *tuple)
 {
 	struct half_open_key landing = {};
-	struct bpf_sock *sk;
-	bool is_leg;
 
 	if (!is_lan_address(packet->ifindex, packet->tuple.client, packet->ipv6))
 		return false;
@@ -48,15 +62,8 @@ static __always_inline bool find_sender(struct __sk_buff *skb, const struct pack
 	*tuple = landing;
 	if (!remote_of_landing(tuple))
 		return false;
-	if ((skb->mark & MARK_MASK) == MARK_LAN_LEG || bpf_map_lookup_elem(&half_open, tuple))
-		return true;
-	/* Somebody has changed the mark, or has sent a reset in the socket's name. */
-	sk = socket_lookup(skb, &landing, packet->ipv6);
-	if (!sk)
-		return false;
-	is_leg = sk->state != BPF_TCP_LISTEN;
-	bpf_sk_release(sk);
-	return is_leg;
+	return (skb->mark & MARK_MASK) == MARK_LAN_LEG || bpf_map_lookup_elem(&half_open, tuple) ||
+	       is_lan_leg(skb, &landing, packet->ipv6);
 }
 
 /* Puts another address and port into the place of the source. */

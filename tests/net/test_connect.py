@@ -106,16 +106,12 @@ def test_a_remote_that_refuses_late_is_still_refused(net, gateway, family):
 @pytest.mark.stealing
 def test_a_held_syn_that_is_lost_on_its_way_back_in_is_sent_again(net, gateway, family):
     """And not only when the gateway has given up and the client tries once more."""
-    lost = "pref 10 fwmark 0x50000000/0xf0000000 blackhole"
     gateway.start(serve(5000))
     with net.remote.listen(family, family.remote, 5000), \
             gateway.counting(joined=1, abandoned=0):
-        net.gateway.ip(f"rule add {lost}", family=family)
-        try:
+        with gateway.barred(family):
             near = net.client.start_connect(family, family.remote, 5000)
             wait_for(lambda: gateway.counters()["syn_reinjected"], "the SYN goes back in")
-        finally:
-            net.gateway.ip(f"rule del {lost}", family=family)
         assert select.select([], [near], [], SOCKET_TIMEOUT)[1]
 
 

@@ -48,7 +48,8 @@ static int connect_when_routed(int fd, const struct sockaddr_storage *sa, sockle
 	return result;
 }
 
-static struct leg open_to(enum address_name name, uint16_t port, bool ipv6)
+/* The remote's end has the mark. */
+static struct leg open_to(enum address_name name, uint16_t port, uint32_t mark, bool ipv6)
 {
 	struct leg leg = { .listener = bound_socket(name, ipv6, port),
 			   .client = bound_socket(CLIENT, ipv6, CLIENT_PORT) };
@@ -56,6 +57,7 @@ static struct leg open_to(enum address_name name, uint16_t port, bool ipv6)
 	uint8_t address[16];
 	socklen_t length;
 
+	cr_assert_eq(setsockopt(leg.listener, SOL_SOCKET, SO_MARK, &mark, sizeof(mark)), 0);
 	cr_assert_eq(listen(leg.listener, 1), 0);
 	packet_address(name, ipv6, address);
 	length = endpoint_to_sockaddr(address, port, &sa);
@@ -67,12 +69,17 @@ static struct leg open_to(enum address_name name, uint16_t port, bool ipv6)
 
 struct leg leg_open(bool ipv6)
 {
-	return open_to(REMOTE, SERVICE_PORT, ipv6);
+	return open_to(REMOTE, SERVICE_PORT, 0, ipv6);
 }
 
 struct leg leg_open_landed(bool ipv6)
 {
-	return open_to(GATEWAY, LISTEN_PORT, ipv6);
+	return open_to(GATEWAY, LISTEN_PORT, MARK_LAN_LEG, ipv6);
+}
+
+struct leg leg_open_own_service(bool ipv6)
+{
+	return open_to(GATEWAY, LISTEN_PORT, 0, ipv6);
 }
 
 void leg_close(struct leg *leg)

@@ -432,6 +432,29 @@ Test(xdp, a_leg_is_known_by_its_socket_when_its_mark_is_lost)
 	CHECK_REWRITES(HOOK_TC_EGRESS, rows);
 }
 
+Test(xdp, a_service_of_the_gateways_own_at_a_listen_port_is_left_alone)
+{
+	static const struct rewrite_row rows[] = {
+		{ "SYN+ACK",
+		  BOTH_FAMILIES,
+		  { SENT, .flags = SYN | ACK },
+		  .unchanged = true,
+		  .verdict = PASS },
+		{ "data",
+		  BOTH_FAMILIES,
+		  { SENT, .flags = ACK, .payload = 100 },
+		  .unchanged = true,
+		  .verdict = PASS },
+	};
+
+	rig_open(NULL);
+	leg_addresses();
+	rewrite_open();
+	leg_open_own_service(false);
+	leg_open_own_service(true);
+	CHECK_REWRITES(HOOK_TC_EGRESS, rows);
+}
+
 /* ---- ICMP errors ---- */
 
 static const struct packet_spec by_leg = { AS_REMOTE, .flags = ACK };

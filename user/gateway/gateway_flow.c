@@ -13,13 +13,18 @@
 #include "flow_trace.h"
 #include "half_open.h"
 
+bool gateway_flow_is_rewritten(const struct gateway_flow *flow)
+{
+	return memcmp(&flow->landing, &flow->tuple, sizeof(flow->tuple)) != 0;
+}
+
 static void count_flow(struct gateway_relay *relay, const struct gateway_flow *flow, int by)
 {
 	struct relay_shared *shared = relay->setup.shared;
 	struct port_flows *of_port = &shared->port_flows[flow->port.port_id];
 
 	shared->flows = relay->core.flow_count;
-	if (memcmp(&flow->landing, &flow->tuple, sizeof(flow->tuple)) != 0)
+	if (gateway_flow_is_rewritten(flow))
 		shared->rewritten_flows += by;
 	__atomic_add_fetch(&of_port->alive, by, __ATOMIC_RELAXED);
 	if (by < 0)

@@ -52,6 +52,9 @@ static inline struct gateway_relay *gateway_relay_of(const struct gateway_flow *
 /* A flow for a SYN, in state FLOW_CONNECTING, without legs. NULL: out of memory. */
 struct gateway_flow *gateway_flow_new(struct gateway_relay *relay, const struct syn_event *syn);
 
+/* Taken by XDP: the LAN leg has the gateway's address and a listen port. */
+bool gateway_flow_is_rewritten(const struct gateway_flow *flow);
+
 /* Of struct relay_front. */
 void gateway_flow_ending(struct relay_flow *flow);
 void gateway_flow_ended(struct relay_flow *flow);

@@ -491,7 +491,10 @@ static void forward_undelivered(struct gateway_flow *flow)
 	static bool told;
 	int result;
 
-	if (!told)
+	if (!told && gateway_flow_is_rewritten(flow))
+		log_warning("held SYNs do not come through to the relay and are forwarded: does a "
+			    "firewall drop packets to the listen ports on their way in (INPUT)?");
+	else if (!told)
 		log_warning("held SYNs do not come through to the relay and are forwarded: does a "
 			    "firewall drop packets with mark 0x%x/0x%x on their way in (INPUT)?",
 			    MARK_STEAL, MARK_MASK);
