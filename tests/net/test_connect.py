@@ -12,6 +12,8 @@ import pytest
 from gateway import serve
 from rig import IPV4, SOCKET_TIMEOUT, Capture, echo, receive, wait_for
 
+pytestmark = pytest.mark.intercepts
+
 HANDSHAKE_SECONDS = 45  # the gateway waits so long, at most, for a client that is gone
 
 

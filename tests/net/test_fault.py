@@ -10,7 +10,7 @@ from gateway import alive, serve
 from peer import Server, Task, echo_handler, endless_handler
 from rig import IPV4, SOCKET_TIMEOUT, echo, reset, wait_for
 
-pytestmark = pytest.mark.stealing
+pytestmark = [pytest.mark.stealing, pytest.mark.intercepts]
 
 MIB = 1 << 20
 

@@ -236,7 +236,8 @@ int gateway_check(const struct gateway_config *config, char *error)
 			 gateway_relay_user(config));
 		return -ENOENT;
 	}
-	return registry_check(config, error);
+	return (config->intercept == WAY_XDP ? xdp_program_check(error, GATEWAY_ERROR_MAX) : 0)
+		       ?: registry_check(config, error);
 }
 
 static int lock_namespace(struct gateway *gateway, char *error)

@@ -23,6 +23,9 @@
 /* Before others (libxdp's default is 50), who may redirect what they see. */
 #define PRIORITY 40
 
+/* What libxdp loads and attaches, and our program is a function of. */
+#define DISPATCHER "xdp-dispatcher.o"
+
 /* The program on one interface. */
 struct attachment {
 	struct list link;
@@ -44,6 +47,23 @@ static int print(enum libxdp_print_level level, const char *format, va_list argu
 	vsnprintf(line, sizeof(line), format, arguments);
 	line[strcspn(line, "\n")] = '\0';
 	log_debug("%s", line);
+	return 0;
+}
+
+int xdp_program_check(char *error, size_t size)
+{
+	struct xdp_program *dispatcher;
+
+	libxdp_set_print(print);
+	dispatcher = xdp_program__find_file(DISPATCHER, NULL, NULL);
+	if (libxdp_get_error(dispatcher)) {
+		snprintf(error, size,
+			 "intercept = xdp: libxdp does not find its %s: install libxdp1, set "
+			 "LIBXDP_OBJECT_PATH to where it is, or use intercept = tc",
+			 DISPATCHER);
+		return -ENOENT;
+	}
+	xdp_program__close(dispatcher);
 	return 0;
 }
 
@@ -190,6 +210,7 @@ int xdp_program_attach(const struct intercept_bpf *base, const char *dev, int if
 		       enum xdp_mode *mode, char *error, size_t size)
 {
 	struct attachment *new = calloc(1, sizeof(*new));
+	bool is_alone;
 	int result;
 
 	if (!new) {
@@ -206,6 +227,11 @@ int xdp_program_attach(const struct intercept_bpf *base, const char *dev, int if
 		return result;
 	}
 	list_append(&attachments, &new->link);
+	mode_in_use(ifindex, &is_alone);
+	if (is_alone)
+		log_notice("%s: the kernel has no replaceable BPF functions, so that the XDP "
+			   "program has the interface for itself",
+			   dev);
 	*mode = new->mode == XDP_MODE_NATIVE ? XDP_NATIVE : XDP_GENERIC;
 	return 0;
 }

@@ -19,6 +19,10 @@ enum xdp_mode {
 	XDP_NATIVE, /* by the driver, before */
 };
 
+/* Whether libxdp has all that it needs here, as far as that shows before anything
+ * is attached. 0, or a negative errno with one line in error. */
+int xdp_program_check(char *error, size_t size);
+
 /* The program with the maps and settings of base, not loaded yet; NULL and errno
  * on error. For xdp_bpf__destroy(). */
 struct xdp_bpf *xdp_program_open(const struct intercept_bpf *base);
