@@ -60,9 +60,11 @@ static void note_restart(const struct gateway_config *old, const struct gateway_
 	    old->max_proxies != new->max_proxies || old->max_ports != new->max_ports ||
 	    old->half_open != new->half_open ||
 	    old->half_open_per_client != new->half_open_per_client ||
+	    old->syn_rate != new->syn_rate ||
 	    strcmp(gateway_relay_user(old), gateway_relay_user(new)) != 0)
-		log_notice("workers, user, engine, max-* and half-open* take effect at the next "
-			   "start");
+		log_notice(
+			"workers, user, engine, max-*, half-open* and syn-rate take effect at the "
+			"next start");
 }
 
 int gateway_reload(struct gateway *gateway, char *error)
