@@ -189,7 +189,7 @@ class Gateway:
         if self.intercept == "xdp":
             table = "inet sluice-test"
             rule = "type filter hook input priority 0; tcp dport 10240-29999 drop;"
-            add = f"add table {table} {{ chain input {{ {rule} }} }}"
+            add = f"add table {table} {{ chain input {{ {rule} }}; }}"
             done = self.namespace.run("nft", add, check=False)
             if done.returncode:
                 raise Unsupported(f"no nftables for: {rule}")

@@ -24,13 +24,16 @@ int other_xdp(struct xdp_md *ctx)
 	struct ipv6hdr *ipv6 = (void *)(ethernet + 1);
 	struct udphdr *udp;
 
-	if ((void *)(ipv6 + 1) + sizeof(*udp) > data_end)
+	if ((void *)(ipv4 + 1) > data_end)
 		return XDP_PASS;
 	if (ethernet->h_proto == bpf_htons(ETH_P_IP) && ipv4->protocol == IPPROTO_UDP)
 		udp = (void *)(ipv4 + 1);
-	else if (ethernet->h_proto == bpf_htons(ETH_P_IPV6) && ipv6->nexthdr == IPPROTO_UDP)
+	else if (ethernet->h_proto == bpf_htons(ETH_P_IPV6) && (void *)(ipv6 + 1) <= data_end &&
+		 ipv6->nexthdr == IPPROTO_UDP)
 		udp = (void *)(ipv6 + 1);
 	else
+		return XDP_PASS;
+	if ((void *)(udp + 1) > data_end)
 		return XDP_PASS;
 	return udp->dest == bpf_htons(PORT) ? XDP_DROP : XDP_PASS;
 }

@@ -71,6 +71,7 @@ int gateway_reload(struct gateway *gateway, char *error)
 {
 	struct gateway_config *config;
 	struct flow_log *flow_log = NULL;
+	char ignored[GATEWAY_ERROR_MAX];
 	int result = gateway_config_load(gateway->options.config_path, &config, stderr);
 
 	if (result) {
@@ -90,6 +91,7 @@ int gateway_reload(struct gateway *gateway, char *error)
 	result = result ?: gateway_set_way(gateway, config, error);
 	result = result ?: attach_new(gateway, config, error);
 	if (result) {
+		gateway_set_way(gateway, gateway->config, ignored);
 		flow_log_retire(flow_log);
 		registrar_process_listen_cancel(gateway->registrar);
 		metrics_process_listen_cancel(gateway->metrics);
