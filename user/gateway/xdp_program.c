@@ -14,6 +14,7 @@
 #include "intercept.skel.h"
 #include "list.h"
 #include "log.h"
+#include "log_libbpf.h"
 #include "xdp.skel.h"
 
 /* Section and function of the program in bpf/xdp.bpf.c. */
@@ -54,6 +55,7 @@ int xdp_program_check(char *error, size_t size)
 {
 	struct xdp_program *dispatcher;
 
+	log_libbpf();
 	libxdp_set_print(print);
 	dispatcher = xdp_program__find_file(DISPATCHER, NULL, NULL);
 	if (libxdp_get_error(dispatcher)) {
