@@ -414,10 +414,13 @@ static int for_ports(struct registry *registry,
 
 static void withdraw(struct registry *registry, struct port_entry *port)
 {
-	if (flows_of(registry, port) == 0) {
+	/* A SYN that is held may not be known as a flow yet, and by XDP the listen
+	 * port is all that leads it to its listener. */
+	if (flows_of(registry, port) == 0 && !port->value.listen_port) {
 		remove_port(registry, port);
 		return;
 	}
+	port->rested = false;
 	count_active(port, -1);
 	port->value.flags |= PORT_DRAINING;
 	registry_write_port(registry, port);
@@ -636,12 +639,19 @@ static bool is_drained(const struct registry *registry, const struct port_entry 
 		       const void *subject)
 {
 	(void)subject;
-	return port_is_draining(port) && flows_of(registry, port) == 0;
+	return port_is_draining(port) && flows_of(registry, port) == 0 &&
+	       (port->rested || !port->value.listen_port);
 }
 
-static void note_draining(const struct port_entry *port, void *draining)
+static void note_draining(const struct port_entry *port, void *context)
 {
-	*(bool *)draining |= port_is_draining(port);
+	struct registry *registry = context;
+	struct port_entry *entry = (struct port_entry *)port;
+
+	if (!port_is_draining(port))
+		return;
+	registry->draining = true;
+	entry->rested = flows_of(registry, port) == 0;
 }
 
 void registry_sweep(struct registry *registry)
@@ -651,5 +661,5 @@ void registry_sweep(struct registry *registry)
 		return;
 	for_ports(registry, is_drained, NULL, remove_port);
 	registry->draining = false;
-	registry_each_port(registry, note_draining, &registry->draining);
+	registry_each_port(registry, note_draining, registry);
 }

@@ -50,6 +50,7 @@ struct port_entry {
 	struct proxy_entry *proxy;
 	struct params_entry *params;
 	struct port_value value; /* as in port_table */
+	bool rested; /* draining, and without a flow when it was last looked at */
 };
 
 /* What to enter. */
