@@ -41,6 +41,7 @@ endif
 
 BPF := $(patsubst bpf/%.bpf.c,%,$(wildcard bpf/*.bpf.c))
 BPF_OBJECTS := $(BPF:%=$(BUILD)/bpf/%.bpf.o)
+TEST_BPF_OBJECTS := $(patsubst tests/net/%.bpf.c,$(BUILD)/tests/%.bpf.o,$(wildcard tests/net/*.bpf.c))
 SKELETONS := $(BPF:%=$(BUILD)/bpf/%.skel.h)
 
 objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard $(1)/*.c))
@@ -95,7 +96,7 @@ OBJECTS := $(LIB_OBJECTS) $(RELAY_OBJECTS) $(GATEWAY_OBJECTS) $(CLI_OBJECTS) $(A
 
 # --- Goals that compile need tools, libraries and flags ----------------------
 
-LIBRARIES := libbpf libconfuse jansson smartcols libmnl libcap-ng libmicrohttpd libseccomp openssl \
+LIBRARIES := libbpf libxdp libconfuse jansson smartcols libmnl libcap-ng libmicrohttpd libseccomp openssl \
 	libsystemd libnftables ncursesw
 TEST_LIBRARIES := criterion
 COMPILING := all tests install $(BUILD)/%
@@ -147,7 +148,7 @@ BPF_CFLAGS := -target bpf -mcpu=v3 -g -O2 -std=gnu17 $(WARNINGS) -Wno-unused-par
 
 all: $(PROGRAMS) $(SKELETONS) $(BUILD)/libsluice.a $(BUILD)/libgateway.a $(MAN) $(EXAMPLE_FILES)
 
-tests: all $(TEST_PROGRAMS) $(TOOLS)
+tests: all $(TEST_PROGRAMS) $(TEST_BPF_OBJECTS) $(TOOLS)
 
 jobs = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
 
@@ -275,6 +276,10 @@ $(BPF_OBJECTS): $(BUILD)/bpf/%.bpf.o: bpf/%.bpf.c $(BUILD)/flags.bpf
 	@mkdir -p $(@D)
 	$(call say,BPF,$<)$(CLANG) $(BPF_CFLAGS) -MMD -MP -c $< -o $@
 	$(Q)$(LLVM_STRIP) -g $@
+
+$(TEST_BPF_OBJECTS): $(BUILD)/tests/%.bpf.o: tests/net/%.bpf.c $(BUILD)/flags.bpf
+	@mkdir -p $(@D)
+	$(call say,BPF,$<)$(CLANG) $(BPF_CFLAGS) -MMD -MP -c $< -o $@
 
 $(SKELETONS): $(BUILD)/bpf/%.skel.h: $(BUILD)/bpf/%.bpf.o
 	$(call say,SKEL,$@)$(BPFTOOL) gen skeleton $< name $*_bpf >$@
@@ -407,4 +412,4 @@ $(BUILD)/flags.bpf: FORCE
 .PHONY: FORCE
 FORCE:
 
--include $(OBJECTS:.o=.d) $(BPF_OBJECTS:.o=.d)
+-include $(OBJECTS:.o=.d) $(BPF_OBJECTS:.o=.d) $(TEST_BPF_OBJECTS:.o=.d)

@@ -15,8 +15,10 @@
 const volatile __u32 relay_count = 1;
 const volatile __u32 client_hash_key = 0;
 const volatile __u32 half_open_per_client = 1024;
+const volatile __u32 syn_rate = 0; /* SYNs a second of one client that are taken; 0: any */
 
 #define EEXIST 17
+#define SECOND_NS 1000000000ULL
 
 /* An entry this old has lost its relay's attention, which gives up sooner. */
 #define HALF_OPEN_STALE_NS (600 * 1000000000ULL)
@@ -61,6 +63,13 @@ static __always_inline void half_open_give_up(const struct half_open_value *know
 		__sync_fetch_and_add(in_bucket, -1);
 }
 
+/* True when the leg's socket has the gateway's address instead of the remote's. */
+static __always_inline bool is_rewritten(const struct packet *packet)
+{
+	return packet->landing.service_port != packet->tuple.service_port ||
+	       !same_address(packet->landing.remote, packet->tuple.remote);
+}
+
 /* Enters the SYN into half_open within both budgets. */
 static __always_inline enum take_result half_open_enter(const struct packet *packet,
 							struct half_open_value *value)
@@ -77,6 +86,7 @@ static __always_inline enum take_result half_open_enter(const struct packet *pac
 		known->isn = value->isn;
 		known->since_ns = value->since_ns;
 		known->delivered = 0;
+		known->rewritten = value->rewritten;
 		return TAKE_DONE;
 	}
 	in_bucket = bpf_map_lookup_elem(&half_open_by_client, &value->client_bucket);
@@ -97,20 +107,49 @@ static __always_inline enum take_result half_open_enter(const struct packet *pac
 	return TAKE_REFUSED;
 }
 
+/* Token bucket of a client: one second's worth of SYNs at most. False beyond. */
+static __always_inline bool is_within_rate(const struct packet *packet, __u64 now)
+{
+	struct syn_bucket first = { .nanoseconds = SECOND_NS, .filled_ns = now }, *bucket;
+	__u64 price, elapsed;
+
+	if (!syn_rate)
+		return true;
+	price = SECOND_NS / syn_rate;
+	bucket = bpf_map_lookup_elem(&syn_rates, packet->tuple.client);
+	if (!bucket) {
+		bpf_map_update_elem(&syn_rates, packet->tuple.client, &first, BPF_NOEXIST);
+		return true;
+	}
+	/* CPUs may race here: that costs or gives a SYN. */
+	elapsed = now > bucket->filled_ns ? now - bucket->filled_ns : 0;
+	if (elapsed) {
+		bucket->filled_ns = now;
+		bucket->nanoseconds += elapsed;
+		if (bucket->nanoseconds > SECOND_NS)
+			bucket->nanoseconds = SECOND_NS;
+	}
+	if (bucket->nanoseconds < price)
+		return false;
+	bucket->nanoseconds -= price;
+	return true;
+}
+
+/* Provided by each way in: copies the first bytes of the frame. 0 on success. */
+static long load_frame(void *ctx, void *to, __u32 length);
+
 /* Copies the headers of the SYN into the event. */
-static __always_inline long event_copy_frame(struct __sk_buff *skb, const struct packet *packet,
+static __always_inline long event_copy_frame(void *ctx, const struct packet *packet,
 					     struct syn_event *event)
 {
 	__u32 length = packet->headers_end;
 
-	if (length > skb->len)
-		return -1;
 	if (length < 40 || length > SYN_FRAME_MAX)
 		return -1;
 	event->frame_len = length;
 	event->l3_offset = packet->l3_offset;
 	event->l4_offset = packet->l4_offset;
-	return bpf_skb_load_bytes(skb, 0, event->frame, length);
+	return load_frame(ctx, event->frame, length);
 }
 
 /*
@@ -118,7 +157,7 @@ static __always_inline long event_copy_frame(struct __sk_buff *skb, const struct
  * owns the connection; on TAKE_KNOWN it is a retransmission of a SYN the relay
  * has; on TAKE_REFUSED the reason is counted.
  */
-static __always_inline enum take_result syn_take(struct __sk_buff *skb, const struct packet *packet,
+static __always_inline enum take_result syn_take(void *ctx, const struct packet *packet,
 						 const struct port_value *port, bool held,
 						 __u32 relay, __u64 now)
 {
@@ -128,6 +167,7 @@ static __always_inline enum take_result syn_take(struct __sk_buff *skb, const st
 		.relay = relay,
 		.client_bucket = address_hash(packet->tuple.client, client_hash_key) %
 				 HALF_OPEN_BUCKETS,
+		.rewritten = is_rewritten(packet),
 	};
 	struct syn_event *event;
 	enum take_result result;
@@ -139,7 +179,7 @@ static __always_inline enum take_result syn_take(struct __sk_buff *skb, const st
 		count(ring_full);
 		return TAKE_REFUSED;
 	}
-	if (event_copy_frame(skb, packet, event)) {
+	if (event_copy_frame(ctx, packet, event)) {
 		bpf_ringbuf_discard(event, 0);
 		count(unparsed);
 		return TAKE_REFUSED;
@@ -150,12 +190,13 @@ static __always_inline enum take_result syn_take(struct __sk_buff *skb, const st
 		return result;
 	}
 	event->tuple = packet->tuple;
+	event->landing = packet->landing;
 	event->isn = packet->seq;
 	event->port = *port;
 	event->client_bucket = value.client_bucket;
-	event->ifindex = skb->ifindex;
-	event->vlan_tci = skb->vlan_present ? skb->vlan_tci : 0;
-	event->vlan_proto = skb->vlan_present ? skb->vlan_proto : 0;
+	event->ifindex = packet->ifindex;
+	event->vlan_tci = packet->vlan_tci;
+	event->vlan_proto = packet->vlan_proto;
 	event->held = held;
 	bpf_ringbuf_submit(event, 0);
 	return TAKE_DONE;

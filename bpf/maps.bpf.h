@@ -68,6 +68,47 @@ struct {
 	__type(value, __u64);
 } listeners SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32);
+	__type(value, struct listen_value);
+} listen_table SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1024);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32);
+	__type(value, struct lan_interface);
+} lan_interfaces SEC(".maps");
+
+/* Least recently used: packets both ways keep an entry young, as does a leg's
+ * keepalive. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 131072);
+	__type(key, struct half_open_key);
+	__type(value, struct nexthop_flow);
+} nexthop_flows SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct proxy_key);
+	__type(value, struct syn_bucket);
+} syn_rates SEC(".maps");
+
+/* SYNs that a relay has given back to be forwarded, by their sequence numbers:
+ * XDP sees no marks, and may see these SYNs once more. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 8192);
+	__type(key, struct half_open_key);
+	__type(value, __u32);
+} forwarded_syns SEC(".maps");
+
 /* One relay's ring buffer; made by user space for each relay. */
 struct held_syn_ring {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);

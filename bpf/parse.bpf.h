@@ -21,8 +21,10 @@
 
 #include "tables.h"
 
-/* Tags left in the frame after the kernel took the outer one off. */
+/* Tags left in the frame after the kernel took the outer one off; XDP comes
+ * before that. */
 #define VLAN_TAGS_MAX 2
+#define NO_ETHERNET -1
 /* Extension headers walked, and their bytes in all. */
 #define IPV6_EXTENSIONS_MAX 4
 #define IPV6_EXTENSION_BYTES_MAX 64
@@ -40,10 +42,16 @@ enum parse_result {
 
 struct packet {
 	struct half_open_key tuple; /* source, destination; ports in host byte order */
+	struct half_open_key landing; /* the same as the leg's socket has it: see lan.bpf.h */
 	__u32 seq; /* host byte order */
 	__u32 l3_offset; /* bytes from the start of the frame */
 	__u32 l4_offset;
 	__u32 headers_end; /* end of the TCP header */
+	__u32 quoted_l3_offset; /* of the packet that an ICMP error quotes */
+	__u32 quoted_l4_offset;
+	__u32 ifindex; /* the interface it came by */
+	__u16 vlan_tci; /* tag that the kernel took off the frame, host byte order */
+	__u16 vlan_proto; /* its TPID, network byte order; 0: there was none */
 	bool ipv6;
 	bool syn; /* a first SYN: SYN without ACK or RST */
 };
@@ -80,6 +88,13 @@ static __always_inline void address_from_ipv4(__u8 address[16], __be32 ipv4)
 static __always_inline __be32 address_to_ipv4(const __u8 address[16])
 {
 	return ((const __u32 *)address)[3];
+}
+
+static __always_inline bool same_address(const __u8 one[16], const __u8 other[16])
+{
+	const __u32 *a = (const __u32 *)one, *b = (const __u32 *)other;
+
+	return a[0] == b[0] && a[1] == b[1] && a[2] == b[2] && a[3] == b[3];
 }
 
 static __always_inline enum parse_result parse_tcp(void *l4, void *data_end, struct packet *packet)
@@ -125,6 +140,8 @@ static __always_inline enum parse_result parse_icmp4(void *l4, void *data_end,
 		return PARSE_UNPARSED;
 	if (quoted->protocol != IPPROTO_TCP || quoted->frag_off & bpf_htons(0x1fff))
 		return PARSE_NOT_TCP;
+	packet->quoted_l3_offset = packet->l4_offset + sizeof(*icmp);
+	packet->quoted_l4_offset = packet->quoted_l3_offset + quoted->ihl * 4;
 	address_from_ipv4(packet->tuple.client, quoted->daddr);
 	address_from_ipv4(packet->tuple.remote, quoted->saddr);
 	return parse_quoted_ports((void *)quoted + quoted->ihl * 4, data_end, packet);
@@ -142,6 +159,8 @@ static __always_inline enum parse_result parse_icmp6(void *l4, void *data_end,
 		return PARSE_UNPARSED;
 	if (quoted->nexthdr != IPPROTO_TCP)
 		return PARSE_NOT_TCP;
+	packet->quoted_l3_offset = packet->l4_offset + sizeof(*icmp);
+	packet->quoted_l4_offset = packet->quoted_l3_offset + sizeof(*quoted);
 	__builtin_memcpy(packet->tuple.client, &quoted->daddr, 16);
 	__builtin_memcpy(packet->tuple.remote, &quoted->saddr, 16);
 	return parse_quoted_ports(quoted + 1, data_end, packet);
@@ -220,8 +239,8 @@ static __always_inline enum parse_result parse_ipv6(void *data, void *data_end,
 }
 
 /* Steps over the Ethernet header and the tags inside the frame. */
-static __always_inline enum parse_result parse_ethernet(void *data, void *data_end, __be16 *proto,
-							struct packet *packet)
+static __always_inline enum parse_result parse_ethernet(void *data, void *data_end, int tags_max,
+							__be16 *proto, struct packet *packet)
 {
 	struct ethhdr *ethernet = data;
 
@@ -229,7 +248,7 @@ static __always_inline enum parse_result parse_ethernet(void *data, void *data_e
 		return PARSE_NOT_IP;
 	*proto = ethernet->h_proto;
 	packet->l3_offset = sizeof(*ethernet);
-	for (int i = 0; i < VLAN_TAGS_MAX; i++) {
+	for (int i = 0; i < tags_max; i++) {
 		struct vlan_tag *tag = data + packet->l3_offset;
 
 		if (*proto != bpf_htons(ETH_P_8021Q) && *proto != bpf_htons(ETH_P_8021AD))
@@ -243,18 +262,18 @@ static __always_inline enum parse_result parse_ethernet(void *data, void *data_e
 }
 
 /*
- * Parses one packet. has_ethernet is a constant of the program: interfaces
- * without a link header (TUN, WireGuard) give skb_proto, network byte order,
- * instead.
+ * Parses one packet. tags_max, the VLAN tags that are stepped over, is a constant
+ * of the program; interfaces without a link header (TUN, WireGuard) have
+ * NO_ETHERNET there, and give skb_proto, network byte order, instead.
  */
-static __always_inline enum parse_result parse_packet(void *data, void *data_end, bool has_ethernet,
+static __always_inline enum parse_result parse_packet(void *data, void *data_end, int tags_max,
 						      __be16 skb_proto, struct packet *packet)
 {
 	__be16 proto = skb_proto;
 
 	packet->l3_offset = 0;
-	if (has_ethernet) {
-		enum parse_result result = parse_ethernet(data, data_end, &proto, packet);
+	if (tags_max != NO_ETHERNET) {
+		enum parse_result result = parse_ethernet(data, data_end, tags_max, &proto, packet);
 
 		if (result != PARSE_TCP)
 			return result;

@@ -19,14 +19,18 @@
 	X(forward_again, "a held SYN that the relay gave back: forwarded")                    \
 	X(no_proxy, "no proxy for the destination or its next hop: passed")                   \
 	X(no_port, "the proxy does not serve this port: passed")                              \
+	X(no_listen_port, "no listen port, or no address there of the family (XDP): passed")  \
 	X(to_leg, "belongs to a leg of ours: taken")                                          \
 	X(icmp_to_leg, "ICMP error about a leg of ours: taken")                               \
 	X(older_flow, "neither a SYN nor a leg of ours, a flow older than the entry: passed") \
 	X(draining, "SYN to an entry that is being withdrawn: passed")                        \
 	X(identity_full, "SYN, but its identity has all the flows its policy allows: passed") \
 	X(relay_stale, "SYN, but the relay gives no sign of life: passed")                    \
+	X(over_rate, "SYN, but the client sends too many (syn-rate): passed")                 \
 	X(no_listener, "SYN, but the relay has no listener: passed")                          \
 	X(syn_retransmit, "SYN that is held already: dropped")                                \
+	X(listen_port_busy,                                                                   \
+	  "SYN, but the client has its port in use with another remote there: passed")        \
 	X(client_over_budget, "SYN, but the client has too many half-open: passed")           \
 	X(half_open_full, "SYN, but too many are half-open in all: passed")                   \
 	X(ring_full, "SYN, but the relay's ring buffer is full: passed")                      \
@@ -34,6 +38,7 @@
 	X(syn_early, "SYN given to the listener at once (connect = early)")                   \
 	X(syn_reinjected, "SYN given to the listener after the remote accepted")              \
 	X(assign_failed, "the kernel refused the socket for the packet: passed")              \
+	X(reply_rewritten, "sent by a leg of XDP: has the remote's address back")             \
 	X(wan_to_leg, "WAN packet for a leg with the client's address: taken")
 
 /* X(name, description): what became of connections and bytes in a relay. */

@@ -15,6 +15,8 @@
 /* A SYN for a registered port. */
 struct syn_event {
 	struct half_open_key tuple; /* who connects to what; key of half_open */
+	struct half_open_key landing; /* the LAN leg's addresses and ports: the tuple itself, or with
+				       * the gateway's address and listen port in the remote's place (XDP) */
 	__u32 isn; /* sequence number, host byte order */
 	struct port_value port; /* the port_table entry that matched */
 	__u32 client_bucket; /* index into half_open_by_client */

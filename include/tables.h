@@ -44,7 +44,7 @@ struct port_key {
 struct port_value {
 	__u32 port_id; /* dense number, index of the relays' flow counts; the same as long as the entry lives */
 	__u32 params_id; /* key of param_table */
-	__u16 listen_port; /* #n-c-s: where the LAN leg lands; 0 when each relay's listener serves it (tc) */
+	__u16 listen_port; /* #n-c-s: where the LAN leg lands (XDP); 0: none, by tc alone */
 	__u16 trunk_port; /* #n-s-rs: the remote's port the WAN leg connects to */
 	__u32 flags; /* PORT_* */
 };
@@ -101,7 +101,45 @@ struct half_open_value {
 	__u32 isn; /* its sequence number, host byte order: tells a retransmission from a new try */
 	__u32 relay; /* index of the relay that owns it */
 	__u32 client_bucket; /* index into half_open_by_client that was counted up */
-	__u32 delivered; /* 1: its SYN has reached the listener, which answers it */
+	__u16 delivered; /* 1: its SYN has reached the listener, which answers it */
+	__u16 rewritten; /* 1: the leg has the gateway's address and the listen port (XDP) */
+};
+
+/* The two ways in: how connections are taken. */
+enum way_in {
+	WAY_TC, /* as they are, to a socket with the remote's address */
+	WAY_XDP, /* rewritten, to the gateway's own address and a listen port */
+};
+
+/* listen_table, the reverse of port_table: whom a leg at a listen port stands
+ * for. Key: __u32 listen port. */
+struct listen_value {
+	__u8 address[16]; /* the proxy_table entry's: the remote, or the router of next-hop entries */
+	__u16 service_port;
+	__u16 flags; /* PROXY_* of the proxy */
+};
+
+/* lan_interfaces: what XDP needs to know of an interface. Key: __u32 ifindex. */
+struct lan_interface {
+	__u8 ipv6[16]; /* an address of the gateway's there; zero: none */
+	__be32 ipv4; /* the same, network byte order */
+	__u8 mac[6]; /* frames for others pass */
+	__u16 reserved;
+};
+
+/* nexthop_flows: connections by next-hop entries, which stand for many remotes.
+ * Two entries each: the client's tuple leads to the leg's, and back. Key:
+ * struct half_open_key. */
+struct nexthop_flow {
+	__u8 address[16]; /* the gateway's, or the remote's */
+	__u32 port; /* the listen port, or the service port */
+};
+
+/* syn_rates: what a client has left of its rate of SYNs, least recently used
+ * ones go. Key: its address, 16 bytes. */
+struct syn_bucket {
+	__u64 nanoseconds; /* of rate that is saved, a second at most */
+	__u64 filled_ns; /* bpf_ktime_get_ns() of the last SYN */
 };
 
 /* Buckets of half_open_by_client, an mmapable array of __u64 (the kernel spaces
@@ -130,12 +168,17 @@ struct relay_state {
 #define MARK_STEAL 0x50000000U /* deliver locally: matched by the policy rule */
 #define MARK_REINJECT 0x60000000U /* a held SYN on its way back in, for the listener */
 #define MARK_FORWARD 0x70000000U /* a held SYN on its way back in, to be forwarded after all */
+#define MARK_LAN_LEG \
+	0x80000000U /* of LAN legs' sockets: XDP legs get the remote's address back by it */
 
 _Static_assert(sizeof(struct proxy_key) == 16, "proxy_key has no padding");
 _Static_assert(sizeof(struct port_key) == 8, "port_key has no padding");
 _Static_assert(sizeof(struct port_value) == 16, "port_value has no padding");
 _Static_assert(sizeof(struct wan_params) == 80, "wan_params has no padding");
 _Static_assert(sizeof(struct half_open_key) == 36, "half_open_key has no padding");
+_Static_assert(sizeof(struct listen_value) == 20, "listen_value has no padding");
+_Static_assert(sizeof(struct lan_interface) == 28, "lan_interface has no padding");
+_Static_assert(sizeof(struct nexthop_flow) == 20, "nexthop_flow has no padding");
 _Static_assert(sizeof(struct half_open_value) == 24, "half_open_value has no padding");
 
 #endif

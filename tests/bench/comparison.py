@@ -7,7 +7,7 @@ import findings
 
 WORSE, BETTER, SAME = "WORSE", "better", "same"
 MORE_IS_BETTER = {"rate", "answers", "ratio", "jain"}
-FOREIGN = {"1 000 ports", "100 000 ports"}  # sluice by another name
+FOREIGN = {"1 000 ports", "100 000 ports", "xdp, 0 ports", "xdp, 50 000 ports"}  # sluice by another name
 
 
 @dataclass(frozen=True)

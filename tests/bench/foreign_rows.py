@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """
 Traffic that is not sluice's: how fast it is forwarded, with tables of several
-sizes, and with no sluice at all. Gateways of all kinds stand ready, and bursts of
+sizes, by both ways in, and with no sluice at all. Gateways of all kinds stand ready, and bursts of
 small segments go through one after the other, so that each is compared with what
 the same machine did within the same second.
 """
@@ -19,7 +19,11 @@ SERVED, UNKNOWN = "10.9.0.77", "10.9.0.78"  # the first has an entry where anyth
 FIRST_PORT, OTHER_PORT = 10000, 9
 BURST = 0.2  # seconds
 NONE, EMPTY = "no sluice", "0 ports"
-SIZES = {EMPTY: 0, "1 000 ports": 1000, "100 000 ports": 100_000}
+LARGEST = "100 000 ports"
+# By XDP each served port has a listen port of its own, so there are fewer.
+XDP = {"intercept": "xdp", "listen_ports": "10240-65535"}
+GATEWAYS = {EMPTY: (0, {}), "1 000 ports": (1000, {}), LARGEST: (100_000, {}),
+            "xdp, 0 ports": (0, XDP), "xdp, 50 000 ports": (50_000, XDP)}
 SCENARIOS = {"foreign traffic, address without an entry": UNKNOWN,
              "foreign traffic, port without an entry": SERVED}
 
@@ -34,12 +38,12 @@ def configuration(ports):
 
 
 class Foreign:
-    """The group: a site for each size of the tables, and one without sluice."""
+    """The group: a site for each size of the tables and way in, and one without sluice."""
 
     def __init__(self, run, directory):
         self.run = run
         self.sites, self.daemons = {}, []
-        for number, name in enumerate([NONE, *SIZES]):
+        for number, name in enumerate([NONE, *GATEWAYS]):
             site = self.sites[name] = sites.Site(f"f{number}", directory)
             sink = site.remote.json("ip", "-j", "link", "show", "eth0")[0]["address"]
             site.gateway.ip(*(f"neigh add {address} lladdr {sink} dev wan0"
@@ -48,14 +52,15 @@ class Foreign:
                 continue
             gateway = daemon.Gateway(site)
             self.daemons.append(gateway)
-            gateway.start(configuration(SIZES[name]), timeout=120, workers=1, engine="auto",
-                          wan=[])
-            assert len(gateway.show("ports")["ports"]) == SIZES[name]
+            ports, settings = GATEWAYS[name]
+            gateway.start(configuration(ports), timeout=120, workers=1, engine="auto", wan=[],
+                          **settings)
+            assert len(gateway.show("ports")["ports"]) == ports
 
     def race(self, rounds):
         for scenario, address in SCENARIOS.items():
             self.run.scenarios[scenario] = {"group": "foreign", "name": scenario,
-                                            "target": f"{max(SIZES.values()):,} ports".replace(",", " ")}
+                                            "target": LARGEST}
             for number in range(rounds):
                 self._round(scenario, address, number)
             for name in self.sites:

@@ -5,6 +5,7 @@ after each test the daemon must have lived, must stop in order and must leave
 nothing behind.
 
     tests/sandbox /usr/bin/python3 -m pytest tests/net [--straight] [--engine=splice,kernel]
+                                                       [--intercept=tc|xdp|both]
 """
 import faulthandler
 import itertools
@@ -32,8 +33,9 @@ def pytest_addoption(parser):
     group.addoption("--engine", default=None, metavar="LIST",
                     help="engines to run every test with, e.g. splice,kernel; without it "
                          "both for what is marked `engines`, and auto for the rest")
-    group.addoption("--intercept", default="tc", metavar="LIST",
-                    help="interceptions to run every test with, e.g. tc,xdp")
+    group.addoption("--intercept", default=None, metavar="LIST",
+                    help="ways in to run every test with: tc, xdp or both; without it both for "
+                         "what is marked `intercepts`, and tc for the rest")
 
 
 def pytest_configure(config):
@@ -48,18 +50,34 @@ def pytest_configure(config):
         pytest.exit(f"{why}: run make, or use --straight", 4)
 
 
+def choices(metafunc, option, marker, marked, otherwise):
+    """What a test is run with: as the option says, or its marker, or otherwise."""
+    found = metafunc.definition.get_closest_marker(marker)
+    if option:
+        return option.split(",")
+    return list((found.args or marked) if found else otherwise)
+
+
+def modes_of(metafunc):
+    """Engines and ways in. The second way in is not run with each engine: how bytes are
+    carried is the same for both."""
+    option = metafunc.config.option
+    if option.straight:
+        return [("none", "tc")]
+    engines = choices(metafunc, option.engine, "engines", ("splice", "kernel"), ("auto",))
+    intercept = "tc,xdp" if option.intercept == "both" else option.intercept
+    ways = choices(metafunc, intercept, "intercepts", ("tc", "xdp"), ("tc",))
+    only = metafunc.definition.get_closest_marker("intercepts")
+    if only and only.args:
+        return list(itertools.product(engines, only.args))
+    if option.intercept:
+        return list(itertools.product(engines, ways))
+    return [*itertools.product(engines, ways[:1]), *itertools.product(engines[:1], ways[1:])]
+
+
 def pytest_generate_tests(metafunc):
     if "mode" in metafunc.fixturenames:
-        if metafunc.config.option.straight:
-            modes = [("none", "tc")]
-        else:
-            engines = metafunc.config.option.engine
-            if not engines:
-                marked = metafunc.definition.get_closest_marker("engines")
-                both = marked and (marked.args or ("splice", "kernel"))
-                engines = ",".join(both or ("auto",))
-            modes = list(itertools.product(engines.split(","),
-                                           metafunc.config.option.intercept.split(",")))
+        modes = modes_of(metafunc)
         ids = ["straight" if engine == "none" else engine if intercept == "tc"
                else f"{engine}-{intercept}" for engine, intercept in modes]
         metafunc.parametrize("mode", modes, ids=ids, scope="function")

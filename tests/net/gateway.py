@@ -10,7 +10,7 @@ import signal
 import socket
 import tempfile
 
-from rig import BPFFS, FAMILIES, linkrate_known, new_kernel, run, wait_for
+from rig import BPFFS, FAMILIES, Unsupported, linkrate_known, new_kernel, run, wait_for
 
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("SLUICE_BUILD", os.path.join(REPOSITORY, "build"))
@@ -180,6 +180,28 @@ class Gateway:
         after = self.traces()
         for what, before in self.before.items():
             assert after[what] == before, f"{what}: {before} before sluiced, {after[what]} after"
+
+    # ---- what its host may do to it ----
+
+    @contextlib.contextmanager
+    def barred(self, family):
+        """A firewall drops what is taken before it gets to a socket."""
+        if self.intercept == "xdp":
+            table = "inet sluice-test"
+            rule = "type filter hook input priority 0; tcp dport 10240-29999 drop;"
+            add = f"add table {table} {{ chain input {{ {rule} }}; }}"
+            done = self.namespace.run("nft", add, check=False)
+            if done.returncode:
+                raise Unsupported(f"no nftables for: {rule}")
+            undo = ("nft", f"delete table {table}")
+        else:
+            rule = "pref 10 fwmark 0x50000000/0xf0000000 blackhole"
+            self.namespace.ip(f"rule add {rule}", family=family)
+            undo = ("ip", family.option, "rule", "del", *rule.split())
+        try:
+            yield
+        finally:
+            self.namespace.run(*undo)
 
     # ---- what it says ----
 

@@ -210,6 +210,7 @@ def redirect_ports(gateway):
         "add rule inet squid pre iifname lan0 tcp dport 5000 redirect to :3129")
 
 
+@pytest.mark.intercepts("tc")
 @pytest.mark.parametrize("provoke, name", [
     (drop_unless_established, "firewall-drops"),
     (reject_in_a_chain_of_its_own, "firewall-drops"),
@@ -218,6 +219,17 @@ def redirect_ports(gateway):
 ], ids=lambda value: getattr(value, "__name__", ""))
 def test_a_firewall_in_the_way(net, gateway, family, ruleset, provoke, name):
     """It does keep connections from being taken, until the cure is typed."""
+    in_the_way(net, gateway, family, provoke, name)
+
+
+@pytest.mark.intercepts("xdp")
+@pytest.mark.parametrize("provoke", [drop_unless_established, reject_in_a_chain_of_its_own],
+                         ids=lambda value: value.__name__)
+def test_a_firewall_in_the_way_of_listen_ports(net, gateway, family, ruleset, provoke):
+    in_the_way(net, gateway, family, provoke, "firewall-drops")
+
+
+def in_the_way(net, gateway, family, provoke, name):
     gateway.start(serve(5000))
     assert taken(net, gateway, family)
     provoke(gateway)
@@ -248,6 +260,7 @@ def taken(net, gateway, family):
         far.close()
 
 
+@pytest.mark.intercepts("tc")
 def test_a_policy_rule_before_ours(net, gateway, family):
     gateway.start(serve(5000))
     net.gateway.ip("rule add pref 10 from all iif lan0 lookup main", family=family)
@@ -260,6 +273,7 @@ def test_a_policy_rule_before_ours(net, gateway, family):
             net.gateway.run("ip", family.option, "rule", "del", "pref", pref, check=False)
 
 
+@pytest.mark.intercepts("tc")
 def test_policy_routing_that_somebody_has_removed(net, gateway, family):
     gateway.start(serve(5000))
     net.gateway.ip("rule del pref 75", family=family)
@@ -302,11 +316,12 @@ def test_masquerading_of_wan_legs_with_their_clients_address(net, gateway, rules
 
 def test_a_firewall_that_lets_everything_of_ours_through_is_no_finding(gateway, ruleset):
     gateway.configure(serve(5000, 443))
+    ports = "10240-29999" if gateway.intercept == "xdp" else "443, 5000-5010"
     nft(gateway, "add table inet filter", "add set inet filter bad { type ipv4_addr; }",
         "add chain inet filter input { type filter hook input priority 0; policy drop; }",
         "add rule inet filter input ip saddr @bad drop",
         "add rule inet filter input udp dport 53 drop",
-        'add rule inet filter input iifname { "lo", "lan0" } tcp dport { 443, 5000-5010 } accept',
+        f'add rule inet filter input iifname {{ "lo", "lan0" }} tcp dport {{ {ports} }} accept',
         "add rule inet filter input ct state established accept")
     status, findings = doctor(gateway)
     assert (status, ids(findings)) == (0, {"not-running"})

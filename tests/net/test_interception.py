@@ -11,6 +11,8 @@ from gateway import serve
 from peer import carry, finished_remote_slow_client, receive_digest
 from rig import IPV4, SOCKET_TIMEOUT, echo, reset, run, wait_for
 
+pytestmark = pytest.mark.intercepts
+
 
 def accept(listener):
     sock, _ = listener.accept()
@@ -262,18 +264,36 @@ def test_bpftool_shows_the_tables_by_name(net, gateway):
 
 @pytest.mark.stealing
 def test_100000_ports_on_10000_proxies_are_loaded_and_found(net, gateway):
+    """By XDP, where each has a listen port of its own, half as many as there are ports."""
     family = IPV4
-    others = (f"10.{100 + n // 62500}.{n // 250 % 250}.{n % 250 + 1}" for n in range(9999))
+    count = 9999 if gateway.intercept == "tc" else 2999
+    others = (f"10.{100 + n // 62500}.{n // 250 % 250}.{n % 250 + 1}" for n in range(count))
     ports = "".join(f"port {5000 + n} {{ }} " for n in range(10))
     text = "".join(f'proxy "{address}" {{ {ports}}}\n'
                    for address in [*others, family.remote])
-    gateway.start(text, timeout=90)
-    assert len(gateway.show("ports")["ports"]) == 100_000
+    ways = {} if gateway.intercept == "tc" else {"listen_ports": "20000-49999"}
+    gateway.start(text, timeout=90, **ways)
+    assert len(gateway.show("ports")["ports"]) == 10 * (count + 1)
     near, far = net.connection(family, 5007)
     echo(near, far)
     assert gateway.took(far, family)
-    assert "10.100.39.247" in gateway.sluice("explain", family.client,
-                                             "10.100.39.247:5003").stdout
+    assert "10.100.9.247" in gateway.sluice("explain", family.client,
+                                            "10.100.9.247:5003").stdout
+
+
+@pytest.mark.stealing
+def test_more_ports_than_listen_ports_are_refused(net, gateway):
+    """With what to do, and what was served before goes on."""
+    if gateway.intercept == "tc":
+        pytest.skip("entries have listen ports with xdp alone")
+    gateway.start(serve(5000), listen_ports="10240-10242")
+    gateway.sluice("add", IPV4.remote, "5001")
+    done = gateway.sluice("add", IPV4.remote, "5002", check=False)
+    assert done.returncode == 1
+    assert "listen-ports" in done.stderr
+    near, far = net.connection(IPV4, 5001)
+    echo(near, far)
+    assert gateway.took(far, IPV4)
 
 
 @pytest.mark.stealing

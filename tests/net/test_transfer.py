@@ -268,6 +268,7 @@ def test_bytes_that_come_with_the_handshake_come_first(net, gateway, family):
             far.close()
 
 
+@pytest.mark.intercepts
 def test_a_path_with_a_smaller_mtu_on_the_lan_is_adapted_to(net, nginx, digests, gateway, family,
                                                            tmp_path):
     """The ICMP error of a router between client and gateway reaches the LAN leg."""
@@ -278,6 +279,7 @@ def test_a_path_with_a_smaller_mtu_on_the_lan_is_adapted_to(net, nginx, digests,
     assert file_digest(tmp_path / "got") == digests["10MiB"]
 
 
+@pytest.mark.intercepts
 @pytest.mark.parametrize("source", ["gateway", "client"])
 def test_a_path_with_a_smaller_mtu_on_the_wan_is_adapted_to(net, gateway, family, source):
     """The ICMP error reaches the WAN leg, also when the leg has the client's address."""

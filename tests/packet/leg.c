@@ -13,9 +13,11 @@
 
 void leg_addresses(void)
 {
-	rig_command("ip address add %s/32 dev lo && ip address add %s/32 dev lo", CLIENT4, REMOTE4);
-	rig_command("ip address add %s/128 dev lo nodad && ip address add %s/128 dev lo nodad",
-		    CLIENT6, REMOTE6);
+	rig_command("for address in %s %s %s; do ip address add $address/32 dev lo || exit; done",
+		    CLIENT4, REMOTE4, GATEWAY4);
+	rig_command("for address in %s %s %s; do ip address add $address/128 dev lo nodad || exit; "
+		    "done",
+		    CLIENT6, REMOTE6, GATEWAY6);
 }
 
 static int bound_socket(enum address_name name, bool ipv6, uint16_t port)
@@ -46,21 +48,38 @@ static int connect_when_routed(int fd, const struct sockaddr_storage *sa, sockle
 	return result;
 }
 
-struct leg leg_open(bool ipv6)
+/* The remote's end has the mark. */
+static struct leg open_to(enum address_name name, uint16_t port, uint32_t mark, bool ipv6)
 {
-	struct leg leg = { .listener = bound_socket(REMOTE, ipv6, SERVICE_PORT),
+	struct leg leg = { .listener = bound_socket(name, ipv6, port),
 			   .client = bound_socket(CLIENT, ipv6, CLIENT_PORT) };
 	struct sockaddr_storage sa;
 	uint8_t address[16];
 	socklen_t length;
 
+	cr_assert_eq(setsockopt(leg.listener, SOL_SOCKET, SO_MARK, &mark, sizeof(mark)), 0);
 	cr_assert_eq(listen(leg.listener, 1), 0);
-	packet_address(REMOTE, ipv6, address);
-	length = endpoint_to_sockaddr(address, SERVICE_PORT, &sa);
+	packet_address(name, ipv6, address);
+	length = endpoint_to_sockaddr(address, port, &sa);
 	cr_assert_eq(connect_when_routed(leg.client, &sa, length), 0, "%s", strerror(errno));
 	leg.remote = accept(leg.listener, NULL, NULL);
 	cr_assert_geq(leg.remote, 0, "%s", strerror(errno));
 	return leg;
+}
+
+struct leg leg_open(bool ipv6)
+{
+	return open_to(REMOTE, SERVICE_PORT, 0, ipv6);
+}
+
+struct leg leg_open_landed(bool ipv6)
+{
+	return open_to(GATEWAY, LISTEN_PORT, MARK_LAN_LEG, ipv6);
+}
+
+struct leg leg_open_own_service(bool ipv6)
+{
+	return open_to(GATEWAY, LISTEN_PORT, 0, ipv6);
 }
 
 void leg_close(struct leg *leg)

@@ -36,10 +36,9 @@ static uint8_t *put_checksum(uint8_t *to, uint16_t checksum)
 void packet_address(enum address_name name, bool ipv6, uint8_t address[16])
 {
 	static const char *const texts[][2] = {
-		[CLIENT] = { CLIENT4, CLIENT6 },
-		[REMOTE] = { REMOTE4, REMOTE6 },
-		[STRANGER] = { STRANGER4, STRANGER6 },
-		[ROUTER] = { ROUTER4, ROUTER6 },
+		[CLIENT] = { CLIENT4, CLIENT6 },       [REMOTE] = { REMOTE4, REMOTE6 },
+		[STRANGER] = { STRANGER4, STRANGER6 }, [ROUTER] = { ROUTER4, ROUTER6 },
+		[GATEWAY] = { GATEWAY4, GATEWAY6 },
 	};
 
 	cr_assert_eq(address_parse(texts[name][ipv6], address), 0);

@@ -15,6 +15,9 @@
 #define CLIENT6 "2001:db8:1::2"
 #define REMOTE4 "203.0.113.9"
 #define REMOTE6 "2001:db8:2::9"
+/* The gateway's own, where legs of XDP land. */
+#define GATEWAY4 "10.1.0.1"
+#define GATEWAY6 "2001:db8:1::1"
 /* Nobody's; routed like the remotes. */
 #define STRANGER4 "203.0.113.77"
 #define STRANGER6 "2001:db8:2::77"
@@ -32,7 +35,7 @@
 
 enum tcp_flags { FIN = 1, SYN = 2, RST = 4, PSH = 8, ACK = 16, ECE = 64, CWR = 128 };
 
-enum address_name { DEFAULT_ADDRESS, CLIENT, REMOTE, STRANGER, ROUTER };
+enum address_name { DEFAULT_ADDRESS, CLIENT, REMOTE, STRANGER, ROUTER, GATEWAY };
 
 /* Integers are in host byte order, lengths in bytes. */
 struct packet_spec {

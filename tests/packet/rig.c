@@ -60,6 +60,7 @@ static void load(void)
 	skeleton->rodata->relay_count = rig.options.relays;
 	skeleton->rodata->half_open_per_client = rig.options.half_open_per_client;
 	skeleton->rodata->client_hash_key = 0;
+	skeleton->rodata->syn_rate = rig.options.syn_rate;
 	cr_assert_eq(bpf_map__set_max_entries(skeleton->maps.half_open, rig.options.half_open), 0);
 	cr_assert_eq(intercept_bpf__load(skeleton), 0, "loading the program: %s", strerror(errno));
 	rig.intercept = calloc(1, sizeof(*rig.intercept));
@@ -106,6 +107,7 @@ void rig_open(const struct rig_options *options)
 		.half_open_per_client = options && options->half_open_per_client
 						? options->half_open_per_client
 						: 1024,
+		.syn_rate = options ? options->syn_rate : 0,
 	};
 	enter_namespace();
 	load();

@@ -35,6 +35,7 @@ struct rig_options {
 	uint32_t relays; /* 1 */
 	uint32_t half_open; /* 8192 */
 	uint32_t half_open_per_client; /* 1024 */
+	uint32_t syn_rate; /* any */
 };
 
 struct rig {

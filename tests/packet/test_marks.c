@@ -52,7 +52,7 @@ static const struct row egress_rows[] = {
 Test(marks, egress_turns_held_syns_around_and_nothing_else)
 {
 	rig_open(NULL);
-	CHECK_ROWS(lan_egress, egress_rows);
+	CHECK_ROWS(lan_egress_ethernet, egress_rows);
 }
 
 static const struct row forward_rows[] = {

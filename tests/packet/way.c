@@ -103,7 +103,7 @@ void way_send_held(const struct way *way, uint32_t mark)
 
 	cr_assert_geq(fd, 0, "%s", strerror(errno));
 	cr_assert_eq(setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark)), 0);
-	length = frame_syn(&rig.event, frame);
+	length = frame_syn(&rig.event, FRAME_TO_LISTENER, frame);
 	cr_assert_gt(length, 0);
 	cr_assert_eq(sendto(fd, frame, (size_t)length, 0, (struct sockaddr *)&where, sizeof(where)),
 		     length, "%s", strerror(errno));

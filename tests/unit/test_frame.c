@@ -281,7 +281,7 @@ Test(frame, syn_is_the_one_sent_without_data_and_with_whole_checksums)
 		struct shape bare = *shape;
 		struct syn_event event = make_event(shape), expected;
 		uint8_t frame[FRAME_MAX];
-		int length = frame_syn(&event, frame);
+		int length = frame_syn(&event, FRAME_TO_REMOTE, frame);
 		const uint8_t *ip, *tcp;
 
 		bare.data_length = 0;
@@ -390,7 +390,7 @@ static void expect_refused(const struct syn_event *event, const char *descriptio
 {
 	uint8_t frame[FRAME_MAX];
 
-	cr_expect_eq(frame_syn(event, frame), -EINVAL, "SYN: %s", description);
+	cr_expect_eq(frame_syn(event, FRAME_TO_REMOTE, frame), -EINVAL, "SYN: %s", description);
 	cr_expect_eq(frame_reset(event, frame), -EINVAL, "reset: %s", description);
 	cr_expect_eq(frame_icmp_error(event, 3, 1, NULL, frame), -EINVAL, "ICMP: %s", description);
 }

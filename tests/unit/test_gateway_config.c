@@ -16,7 +16,7 @@
 
 #define FILE_KEYS                                                                         \
 	"lan, wan, workers, engine, intercept, user, max-proxies, max-ports, half-open, " \
-	"half-open-per-client, drain-timeout, log-flows, flow-log"
+	"half-open-per-client, listen-ports, syn-rate, drain-timeout, log-flows, flow-log"
 #define PARAMS_KEYS                                                                     \
 	"window, rate, rtt, skip-slow-start, parallel, qos, peak, sustained, minimum, " \
 	"dscp, flow-control, connect, source, proxy-protocol, engine, idle-timeout, keepalive"
@@ -343,7 +343,7 @@ Test(gateway_config_mistakes, values_of_the_file)
 {
 	expect_mistakes(LAN "workers = many\n"
 			    "engine = fast\n"
-			    "intercept = xdp\n"
+			    "intercept = nft\n"
 			    "user = \"\"\n"
 			    "max-proxies = 0\n"
 			    "max-ports = 4000001\n"
@@ -352,7 +352,7 @@ Test(gateway_config_mistakes, values_of_the_file)
 			    "drain-timeout = 500ms\n",
 			"2: workers is \"many\", expected a number from 0 to 64\n"
 			"3: engine is \"fast\", expected auto, kernel or splice\n"
-			"4: intercept = \"xdp\" is not built in yet, expected tc\n"
+			"4: intercept is \"nft\", expected tc or xdp\n"
 			"5: user is \"\", expected the name of a user\n"
 			"6: max-proxies is \"0\", expected a number from 1 to 1000000\n"
 			"7: max-ports is \"4000001\", expected a number from 1 to 4000000\n"
@@ -360,7 +360,11 @@ Test(gateway_config_mistakes, values_of_the_file)
 			"9: half-open-per-client is \"1.5\", expected a number from 1 to 1000000\n"
 			"10: drain-timeout is \"500ms\", expected whole seconds, 0 to 1d, such as "
 			"\"30s\"\n");
-	expect_mistakes(LAN "intercept = nft\n", "2: intercept is \"nft\", expected tc\n");
+	expect_mistakes(LAN "listen-ports = 0\n"
+			    "syn-rate = 1000001\n",
+			"2: listen-ports is \"0\", expected a range of ports, such as "
+			"\"10240-29999\"\n"
+			"3: syn-rate is \"1000001\", expected a number from 0 to 1000000\n");
 }
 
 Test(gateway_config_mistakes, interfaces)

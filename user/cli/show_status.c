@@ -11,6 +11,7 @@ static int print_summary(const struct cli *cli, const json_t *result)
 	const char *version;
 	const char *state;
 	const char *engine;
+	const char *intercept;
 	const char *registrar;
 	const char *why;
 	int offered;
@@ -20,16 +21,17 @@ static int print_summary(const struct cli *cli, const json_t *result)
 
 	if (json_unpack(
 		    (json_t *)result,
-		    "{s:s, s:I, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:{s:s, s:I}, s:{s:b, s:s}, "
+		    "{s:s, s:I, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:{s:s, s:I}, s:{s:b, s:s}, "
 		    "s:{s:s, s:s}}",
-		    "version", &version, "pid", &pid, "state", &state, "engine", &engine, "proxies",
-		    &proxies, "ports", &ports, "params", &params, "flows", &flows, "half_open",
-		    &half_open, "half_open_limit", &half_open_limit, "registrar", "state",
-		    &registrar, "services", &services, "kernel_engine", "offered", &offered, "why",
-		    &why, "metrics", "state", &metrics, "listen", &listen))
+		    "version", &version, "pid", &pid, "state", &state, "engine", &engine,
+		    "intercept", &intercept, "proxies", &proxies, "ports", &ports, "params",
+		    &params, "flows", &flows, "half_open", &half_open, "half_open_limit",
+		    &half_open_limit, "registrar", "state", &registrar, "services", &services,
+		    "kernel_engine", "offered", &offered, "why", &why, "metrics", "state", &metrics,
+		    "listen", &listen))
 		return cli_fail_answer(cli);
-	printf("sluiced %s, pid %lld, up %s, %s, engine %s\n", version, pid,
-	       format_age(json_object_get(result, "uptime_s"), text), state, engine);
+	printf("sluiced %s, pid %lld, up %s, %s, intercept %s, engine %s\n", version, pid,
+	       format_age(json_object_get(result, "uptime_s"), text), state, intercept, engine);
 	printf("kernel engine: %s (%s)\n", offered ? "offered" : "not offered", why);
 	printf("tables: %lld proxies, %lld ports, %lld params\n", proxies, ports, params);
 	printf("flows: %lld, and %lld of at most %lld half-open\n", flows, half_open,
@@ -45,6 +47,7 @@ int show_status(const struct cli *cli, const json_t *result)
 		{ "INTERFACE", "dev", format_text, false },
 		{ "SIDE", "side", format_text, false },
 		{ "ATTACHED-BY", "attach", format_text, false },
+		{ "XDP", "xdp", format_text, false },
 		{ 0 },
 	};
 	static const struct column relays[] = {

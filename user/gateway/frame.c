@@ -106,11 +106,10 @@ static size_t put_ip(const uint8_t source[16], const struct syn_headers *syn, ui
 	return put_ipv4(source, syn, protocol, payload, frame);
 }
 
-/* Writes the SYN's own IP header, options and extensions included, for a SYN
- * without data; returns its length. */
-static size_t put_syn_ip(const struct syn_headers *syn, uint8_t *frame)
+/* Makes the length of the SYN's own IP header, options and extensions included,
+ * that of a SYN without data, and its checksum right. */
+static void finish_syn_ip(const struct syn_headers *syn, uint8_t *frame)
 {
-	memcpy(frame, syn->ip, syn->ip_length);
 	if (syn->ipv6) {
 		size_t payload = syn->ip_length - sizeof(struct ipv6hdr) + syn->tcp_length;
 		uint16_t field = htons((uint16_t)payload);
@@ -124,23 +123,41 @@ static size_t put_syn_ip(const struct syn_headers *syn, uint8_t *frame)
 		field = checksum_finish(checksum_add(0, frame, syn->ip_length));
 		memcpy(frame + offsetof(struct iphdr, check), &field, sizeof(field));
 	}
-	return syn->ip_length;
 }
 
-int frame_syn(const struct syn_event *event, uint8_t *frame)
+/* Puts the leg's own address and port in the remote's place. */
+static void put_landing(const struct syn_event *event, struct syn_headers *syn, uint8_t *ip,
+			uint8_t *tcp)
+{
+	uint16_t port = htons(event->landing.service_port);
+
+	memcpy(syn->remote, event->landing.remote, sizeof(syn->remote));
+	memcpy(tcp + offsetof(struct tcphdr, dest), &port, sizeof(port));
+	if (syn->ipv6)
+		memcpy(ip + offsetof(struct ipv6hdr, daddr), syn->remote, 16);
+	else
+		memcpy(ip + offsetof(struct iphdr, daddr), syn->remote + 12, 4);
+}
+
+int frame_syn(const struct syn_event *event, enum frame_goal goal, uint8_t *frame)
 {
 	struct syn_headers syn;
 	uint16_t check = 0;
-	uint8_t *tcp;
+	uint8_t *ip, *tcp;
 	size_t length;
 	int result = syn_headers_parse(event, &syn);
 
 	if (result)
 		return result;
 	length = put_link(event, &syn, WAY_ON, frame);
-	length += put_syn_ip(&syn, frame + length);
+	ip = frame + length;
+	memcpy(ip, syn.ip, syn.ip_length);
+	length += syn.ip_length;
 	tcp = frame + length;
 	memcpy(tcp, syn.tcp, syn.tcp_length);
+	if (goal == FRAME_TO_LISTENER)
+		put_landing(event, &syn, ip, tcp);
+	finish_syn_ip(&syn, ip);
 	/* What the client's network card was to complete, or what covered the data. */
 	memcpy(tcp + offsetof(struct tcphdr, check), &check, sizeof(check));
 	check = checksum_transport(syn.client, syn.remote, IPPROTO_TCP, tcp, syn.tcp_length);

@@ -22,9 +22,14 @@
  * right checksums, or -EINVAL for an event that is not a parsable SYN.
  */
 
+enum frame_goal {
+	FRAME_TO_LISTENER, /* addressed to the LAN leg: event->landing */
+	FRAME_TO_REMOTE, /* as the client sent it */
+};
+
 /* The held SYN, up to the end of its TCP header: IP length corrected when the
  * frame carried data (TCP fast open; the client sends it again), checksums made whole. */
-int frame_syn(const struct syn_event *event, uint8_t *frame);
+int frame_syn(const struct syn_event *event, enum frame_goal goal, uint8_t *frame);
 
 /* RST+ACK from the remote to the client that answers the SYN (RFC 9293, 3.10.7.1). */
 int frame_reset(const struct syn_event *event, uint8_t *frame);

@@ -66,6 +66,13 @@ static void nexthop_changed(uint32_t count, void *context)
 	intercept_set_nexthop_entries(gateway->intercept, count);
 }
 
+static void listen_ports_changed(uint32_t count, void *context)
+{
+	const struct gateway *gateway = context;
+
+	intercept_set_listen_ports(gateway->intercept, count);
+}
+
 /* A leg whose remote's packets are forwarded from now on. */
 static bool is_old_leg(const uint8_t address[16], uint16_t port_number, const void *context)
 {
@@ -95,6 +102,22 @@ static void remove_old_legs(struct gateway *gateway)
 		log_debug("old legs in TIME_WAIT stay: %s", strerror(-result));
 }
 
+/* After a switch of ways: the last connection of the other one has ended. */
+static void end_other_way(struct gateway *gateway)
+{
+	enum way_in other = intercept_way(gateway->intercept) == WAY_TC ? WAY_XDP : WAY_TC;
+
+	if (!gateway->other_way_runs || supervisor_way_flows(gateway->supervisor, other) > 0)
+		return;
+	gateway->other_way_runs = false;
+	intercept_end_other_way(gateway->intercept);
+	/* What is left of policy routing is for legs with their client's address. */
+	if (other == WAY_TC && gateway->config->wan_count == 0) {
+		routing_remove();
+		gateway->routing = false;
+	}
+}
+
 static int on_sweep(sd_event_source *source, uint64_t now_us, void *context)
 {
 	struct gateway *gateway = context;
@@ -103,6 +126,8 @@ static int on_sweep(sd_event_source *source, uint64_t now_us, void *context)
 	remove_old_legs(gateway);
 	if (supervisor_flows(gateway->supervisor) == 0)
 		intercept_detach_unwanted(gateway->intercept);
+	end_other_way(gateway);
+	intercept_read_addresses(gateway->intercept);
 	if (gateway->tune)
 		tune_keep_linkrate(gateway->tune);
 	registrations_sweep(&gateway->registrations, now_us);
@@ -216,7 +241,8 @@ int gateway_check(const struct gateway_config *config, char *error)
 			 gateway_relay_user(config));
 		return -ENOENT;
 	}
-	return registry_check(config, error);
+	return (config->intercept == WAY_XDP ? xdp_program_check(error, GATEWAY_ERROR_MAX) : 0)
+		       ?: registry_check(config, error);
 }
 
 static int lock_namespace(struct gateway *gateway, char *error)
@@ -280,6 +306,31 @@ static uint32_t kernel_flows(const struct gateway *gateway)
 	return share;
 }
 
+/* Marked packets are those that tc takes: from the LAN, or what comes back to a
+ * leg with its client's address. Legs of XDP need none of it. */
+static int add_routing(struct gateway *gateway, const struct gateway_config *config, char *error)
+{
+	if (gateway->routing || (config->intercept == WAY_XDP && config->wan_count == 0))
+		return 0;
+	gateway->routing = true; /* also when only a part of it was added */
+	return routing_add(error, GATEWAY_ERROR_MAX);
+}
+
+int gateway_set_way(struct gateway *gateway, const struct gateway_config *config, char *error)
+{
+	bool xdp = config->intercept == WAY_XDP;
+	enum way_in before = intercept_way(gateway->intercept);
+	int result = add_routing(gateway, config, error);
+
+	result = result
+			 ?: registry_use_listen_ports(gateway->registry,
+						      xdp ? &config->listen_ports : NULL, error);
+	result = result ?: intercept_set_way(gateway->intercept, config->intercept, error);
+	if (!result && before != config->intercept)
+		gateway->other_way_runs = true;
+	return result;
+}
+
 static int start_tables(struct gateway *gateway, char *error)
 {
 	const struct gateway_config *config = gateway->config;
@@ -288,11 +339,13 @@ static int start_tables(struct gateway *gateway, char *error)
 					     .max_proxies = config->max_proxies,
 					     .max_ports = config->max_ports,
 					     .half_open = config->half_open,
-					     .half_open_per_client = config->half_open_per_client };
+					     .half_open_per_client = config->half_open_per_client,
+					     .syn_rate = config->syn_rate };
 	struct registry_options tables = { .max_ports = config->max_ports,
 					   .flows_of = flows_of,
 					   .port_made = port_made,
 					   .nexthop_changed = nexthop_changed,
+					   .listen_ports_changed = listen_ports_changed,
 					   .context = gateway };
 	struct intercept_maps maps;
 	int result = intercept_load(&options, &gateway->intercept, error);
@@ -303,6 +356,7 @@ static int start_tables(struct gateway *gateway, char *error)
 	tables.proxy_table = maps.proxy_table;
 	tables.port_table = maps.port_table;
 	tables.param_table = maps.param_table;
+	tables.listen_table = maps.listen_table;
 	result = registry_new(&tables, &gateway->registry);
 	if (result) {
 		snprintf(error, GATEWAY_ERROR_MAX, "out of memory");
@@ -313,7 +367,8 @@ static int start_tables(struct gateway *gateway, char *error)
 		snprintf(error, GATEWAY_ERROR_MAX, "out of memory");
 		return -ENOMEM;
 	}
-	return registry_apply(gateway->registry, config, error);
+	return gateway_set_way(gateway, config, error)
+		       ?: registry_apply(gateway->registry, config, error);
 }
 
 static int make_empty_dir(struct gateway *gateway, char *error)
@@ -503,10 +558,6 @@ int gateway_start(struct gateway *gateway, const struct gateway_options *options
 		test_kernel_engine(gateway);
 	}
 	result = result ?: start_tables(gateway, error);
-	if (!result) {
-		gateway->routing = true; /* also when only a part of it was added */
-		result = routing_add(error, GATEWAY_ERROR_MAX);
-	}
 	result = result ?: start_ended_flows(gateway, error);
 	result = result ?: start_relays(gateway, error);
 	result = result ?: make_empty_dir(gateway, error);

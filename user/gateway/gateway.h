@@ -52,6 +52,7 @@ struct gateway {
 	sd_event_source *drain_timer;
 	int namespace_lock; /* see namespace_lock.h */
 	bool routing; /* policy routing was added */
+	bool other_way_runs; /* connections of a way in that was left may be there */
 	bool made_run_dir;
 	char *empty_dir; /* in run_dir, the root of registrar and metrics; NULL: not made; owned */
 	bool draining; /* takes no new connections */
@@ -79,6 +80,10 @@ void gateway_free(struct gateway *gateway);
 /* Reads the configuration again; a bad one is reported on standard error and
  * changes nothing. Ends a drain. 0 or a negative errno with error set. */
 int gateway_reload(struct gateway *gateway, char *error);
+
+/* Takes new connections by the way of the configuration from now on. 0 or a
+ * negative errno with error set; the way is as before then. */
+int gateway_set_way(struct gateway *gateway, const struct gateway_config *config, char *error);
 
 /* What a configuration comes to on this host: how many relays, and whom they run as. */
 unsigned gateway_relay_count(const struct gateway_config *config);

@@ -3,6 +3,7 @@
 #include "gateway_flow.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <time.h>
 
@@ -12,15 +13,23 @@
 #include "flow_trace.h"
 #include "half_open.h"
 
-static void count_flow(struct gateway_relay *relay, uint32_t port_id, int by)
+bool gateway_flow_is_rewritten(const struct gateway_flow *flow)
+{
+	return memcmp(&flow->landing, &flow->tuple, sizeof(flow->tuple)) != 0;
+}
+
+static void count_flow(struct gateway_relay *relay, const struct gateway_flow *flow, int by)
 {
 	struct relay_shared *shared = relay->setup.shared;
+	struct port_flows *of_port = &shared->port_flows[flow->port.port_id];
 
 	shared->flows = relay->core.flow_count;
-	__atomic_add_fetch(&shared->port_flows[port_id].alive, by, __ATOMIC_RELAXED);
+	if (gateway_flow_is_rewritten(flow))
+		shared->rewritten_flows += by;
+	__atomic_add_fetch(&of_port->alive, by, __ATOMIC_RELAXED);
 	if (by < 0)
 		return;
-	relay_count((__u64 *)&shared->port_flows[port_id].begun, 1);
+	relay_count((__u64 *)&of_port->begun, 1);
 	relay_count((__u64 *)&shared->stats.totals.begun, 1);
 }
 
@@ -40,9 +49,10 @@ struct gateway_flow *gateway_flow_new(struct gateway_relay *relay, const struct 
 	/* Never 0, and unique among relays. */
 	flow->id = (uint64_t)relay->setup.index << 40 | ++relay->next_flow;
 	flow->tuple = syn->tuple;
+	flow->landing = syn->landing;
 	flow->port = syn->port;
 	list_init(&flow->hash_link);
-	count_flow(relay, flow->port.port_id, 1);
+	count_flow(relay, flow, 1);
 	return flow;
 }
 
@@ -78,7 +88,7 @@ void gateway_flow_ended(struct relay_flow *ended)
 	struct gateway_relay *relay = gateway_relay_of(flow);
 
 	half_open_leave(flow);
-	count_flow(relay, flow->port.port_id, -1);
+	count_flow(relay, flow, -1);
 	if (relay->listing == &ended->link)
 		relay->listing = ended->link.next;
 	flow_sampling_leave(flow);

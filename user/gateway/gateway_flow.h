@@ -20,7 +20,8 @@ struct gateway_flow {
 	struct relay_flow core;
 	struct list hash_link; /* the relay's half_open[...] until joined */
 	uint64_t id;
-	struct half_open_key tuple;
+	struct half_open_key tuple; /* as the client has it */
+	struct half_open_key landing; /* as the LAN leg's socket has it */
 	struct port_value port;
 	struct wan_params params;
 	struct syn_event *syn; /* owned */
@@ -50,6 +51,9 @@ static inline struct gateway_relay *gateway_relay_of(const struct gateway_flow *
 
 /* A flow for a SYN, in state FLOW_CONNECTING, without legs. NULL: out of memory. */
 struct gateway_flow *gateway_flow_new(struct gateway_relay *relay, const struct syn_event *syn);
+
+/* Taken by XDP: the LAN leg has the gateway's address and a listen port. */
+bool gateway_flow_is_rewritten(const struct gateway_flow *flow);
 
 /* Of struct relay_front. */
 void gateway_flow_ending(struct relay_flow *flow);

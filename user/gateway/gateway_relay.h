@@ -26,6 +26,7 @@ struct ring_buffer;
 struct relay_shared {
 	struct relay_counters counters;
 	uint64_t flows; /* flows alive, half-open ones included */
+	uint64_t rewritten_flows; /* of these, those that XDP took */
 	uint64_t flow_limit; /* as many as there may be; 0: not known yet */
 	bool sampling; /* main wants stats, here and of the ports */
 	uint32_t pass; /* the last whole one over all flows: samples[pass & 1] are of it */

@@ -60,15 +60,18 @@ static void note_restart(const struct gateway_config *old, const struct gateway_
 	    old->max_proxies != new->max_proxies || old->max_ports != new->max_ports ||
 	    old->half_open != new->half_open ||
 	    old->half_open_per_client != new->half_open_per_client ||
+	    old->syn_rate != new->syn_rate ||
 	    strcmp(gateway_relay_user(old), gateway_relay_user(new)) != 0)
-		log_notice("workers, user, engine, max-* and half-open* take effect at the next "
-			   "start");
+		log_notice(
+			"workers, user, engine, max-*, half-open* and syn-rate take effect at the "
+			"next start");
 }
 
 int gateway_reload(struct gateway *gateway, char *error)
 {
 	struct gateway_config *config;
 	struct flow_log *flow_log = NULL;
+	char ignored[GATEWAY_ERROR_MAX];
 	int result = gateway_config_load(gateway->options.config_path, &config, stderr);
 
 	if (result) {
@@ -85,8 +88,10 @@ int gateway_reload(struct gateway *gateway, char *error)
 			 ?: ended_flows_prepare(&gateway->ended, config, gateway->event,
 						gateway_relay_user(config), &flow_log, error,
 						GATEWAY_ERROR_MAX);
+	result = result ?: gateway_set_way(gateway, config, error);
 	result = result ?: attach_new(gateway, config, error);
 	if (result) {
+		gateway_set_way(gateway, gateway->config, ignored);
 		flow_log_retire(flow_log);
 		registrar_process_listen_cancel(gateway->registrar);
 		metrics_process_listen_cancel(gateway->metrics);

@@ -82,24 +82,25 @@ void half_open_free(struct gateway_relay *relay)
 	close(relay->packet_reply);
 }
 
-static struct list *hash_bucket(struct gateway_relay *relay, const struct half_open_key *tuple)
+static struct list *hash_bucket(struct gateway_relay *relay, const struct half_open_key *landing)
 {
 	uint32_t hash = 2166136261u; /* FNV-1a */
-	const uint8_t *byte = (const uint8_t *)tuple;
+	const uint8_t *byte = (const uint8_t *)landing;
 
-	for (size_t i = 0; i < sizeof(*tuple); i++)
+	for (size_t i = 0; i < sizeof(*landing); i++)
 		hash = (hash ^ byte[i]) * 16777619u;
 	return &relay->half_open[hash % HALF_OPEN_HASH_SIZE];
 }
 
-static struct gateway_flow *find(struct gateway_relay *relay, const struct half_open_key *tuple)
+/* By what an accepted connection is known by. */
+static struct gateway_flow *find(struct gateway_relay *relay, const struct half_open_key *landing)
 {
-	struct list *bucket = hash_bucket(relay, tuple);
+	struct list *bucket = hash_bucket(relay, landing);
 
 	for (struct list *link = bucket->next; link != bucket; link = link->next) {
 		struct gateway_flow *flow = list_entry(link, struct gateway_flow, hash_link);
 
-		if (memcmp(&flow->tuple, tuple, sizeof(*tuple)) == 0)
+		if (memcmp(&flow->landing, landing, sizeof(*landing)) == 0)
 			return flow;
 	}
 	return NULL;
@@ -126,11 +127,22 @@ static int send_frame(int packet_fd, const struct syn_event *syn, const uint8_t 
 	return 0;
 }
 
-static int send_syn(int packet_fd, const struct gateway_flow *flow)
+/* Sends the SYN back in by the socket, whose mark says where it is to go. */
+static int send_syn(int packet_fd, enum frame_goal goal, const struct gateway_flow *flow)
 {
 	uint8_t frame[FRAME_MAX];
 
-	return send_frame(packet_fd, flow->syn, frame, frame_syn(flow->syn, frame));
+	return send_frame(packet_fd, flow->syn, frame, frame_syn(flow->syn, goal, frame));
+}
+
+static int give_back(const struct gateway_flow *flow)
+{
+	return send_syn(gateway_relay_of(flow)->packet_reinject, FRAME_TO_LISTENER, flow);
+}
+
+static int forward(const struct gateway_flow *flow)
+{
+	return send_syn(gateway_relay_of(flow)->packet_forward, FRAME_TO_REMOTE, flow);
 }
 
 /* The gateway cannot do this one: the client's SYN goes to the remote itself. */
@@ -143,7 +155,7 @@ static void forward_instead(struct gateway_flow *flow)
 	half_open_leave(flow);
 	if (flow->syn->held && !flow->reinjections) {
 		flow_tell(flow, TRACE_FORWARDED);
-		result = send_syn(gateway_relay_of(flow)->packet_forward, flow);
+		result = forward(flow);
 	}
 	if (result)
 		log_warning("held SYN not forwarded: %s", strerror(-result));
@@ -234,7 +246,7 @@ static void remove_entry(struct gateway_relay *relay, const struct syn_event *sy
  * one again; otherwise the old flow is gone and its place is free. */
 static bool known_already(struct gateway_relay *relay, const struct syn_event *syn)
 {
-	struct gateway_flow *known = find(relay, &syn->tuple);
+	struct gateway_flow *known = find(relay, &syn->landing);
 
 	if (!known)
 		return false;
@@ -265,7 +277,7 @@ void half_open_syn(struct gateway_relay *relay, const struct syn_event *syn)
 		remove_entry(relay, syn);
 		return;
 	}
-	list_append(hash_bucket(relay, &flow->tuple), &flow->hash_link);
+	list_append(hash_bucket(relay, &flow->landing), &flow->hash_link);
 	flow_trace_begin(flow);
 	flow->core.deadline_ns = relay->core.now_ns + connect_deadline(flow);
 	if (bpf_map_lookup_elem(relay->setup.param_map, &flow->port.params_id, &flow->params)) {
@@ -335,7 +347,7 @@ static void accepted(struct gateway_flow *flow)
 	if (!flow->syn->held)
 		return;
 	give_back_told(flow);
-	result = send_syn(gateway_relay_of(flow)->packet_reinject, flow);
+	result = give_back(flow);
 	if (result) {
 		log_warning("held SYN not given back: %s", strerror(-result));
 		flow_end(&flow->core, FLOW_END_FAILED);
@@ -407,9 +419,9 @@ void half_open_progress(struct gateway_flow *flow)
 		connected(flow);
 }
 
-/* The addresses of an accepted socket as a half_open_key holds them. */
-static int accepted_tuple(int fd, const struct sockaddr_storage *client,
-			  struct half_open_key *tuple)
+/* The addresses of an accepted socket: the landing of a flow. */
+static int accepted_landing(int fd, const struct sockaddr_storage *client,
+			    struct half_open_key *tuple)
 {
 	struct sockaddr_storage address;
 	socklen_t length = sizeof(address);
@@ -422,11 +434,11 @@ static int accepted_tuple(int fd, const struct sockaddr_storage *client,
 
 void half_open_accepted(struct gateway_relay *relay, int fd, const struct sockaddr_storage *client)
 {
-	struct half_open_key tuple;
+	struct half_open_key landing;
 	struct gateway_flow *flow = NULL;
 
-	if (accepted_tuple(fd, client, &tuple) == 0)
-		flow = find(relay, &tuple);
+	if (accepted_landing(fd, client, &landing) == 0)
+		flow = find(relay, &landing);
 	if (!flow || flow->core.client.fd >= 0) {
 		/* Nobody's SYN was taken for it, or its flow has failed meanwhile. The
 		 * listener's SO_LINGER makes this a reset. */
@@ -452,7 +464,7 @@ static void give_back_again(struct gateway_flow *flow)
 	int result;
 
 	give_back_told(flow);
-	result = send_syn(gateway_relay_of(flow)->packet_reinject, flow);
+	result = give_back(flow);
 	if (result)
 		log_debug("held SYN not given back again: %s", strerror(-result));
 }
@@ -476,14 +488,17 @@ static void forward_undelivered(struct gateway_flow *flow)
 	static bool told;
 	int result;
 
-	if (!told)
+	if (!told && gateway_flow_is_rewritten(flow))
+		log_warning("held SYNs do not come through to the relay and are forwarded: does a "
+			    "firewall drop packets to the listen ports on their way in (INPUT)?");
+	else if (!told)
 		log_warning("held SYNs do not come through to the relay and are forwarded: does a "
 			    "firewall drop packets with mark 0x%x/0x%x on their way in (INPUT)?",
 			    MARK_STEAL, MARK_MASK);
 	told = true;
 	flow_tell(flow, TRACE_FORWARDED);
 	flow_end(&flow->core, FLOW_END_FORWARDED);
-	result = send_syn(gateway_relay_of(flow)->packet_forward, flow);
+	result = forward(flow);
 	if (result)
 		log_warning("held SYN not forwarded: %s", strerror(-result));
 }

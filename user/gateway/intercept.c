@@ -21,8 +21,8 @@
 #include "intercept_private.h"
 #include "log_libbpf.h"
 
-/* Bytes of a relay's ring buffer: about 1000 SYNs. */
-#define RING_BYTES (1 << 18)
+/* Bytes of a relay's ring buffer: about 1600 SYNs. */
+#define RING_BYTES (1 << 19)
 
 static int load_error(int result, char *error)
 {
@@ -130,6 +130,7 @@ static int open_skeleton(struct intercept *intercept, const struct intercept_opt
 	intercept->skeleton = skeleton;
 	skeleton->rodata->relay_count = options->relays;
 	skeleton->rodata->half_open_per_client = options->half_open_per_client;
+	skeleton->rodata->syn_rate = options->syn_rate;
 	if (getrandom((void *)&skeleton->rodata->client_hash_key,
 		      sizeof(skeleton->rodata->client_hash_key), 0) < 0)
 		return -errno;
@@ -206,6 +207,12 @@ int intercept_load(const struct intercept_options *options, struct intercept **i
 	result = pin(new, error);
 	if (result)
 		goto failed;
+	result = xdp_holder_new(new->skeleton, &new->xdp_holder);
+	if (result) {
+		snprintf(error, INTERCEPT_ERROR_MAX, "the XDP process cannot be started: %s",
+			 strerror(-result));
+		goto failed;
+	}
 	*intercept = new;
 	return 0;
 failed:
@@ -218,8 +225,9 @@ void intercept_free(struct intercept *intercept)
 	if (!intercept)
 		return;
 	while (!list_empty(&intercept->interfaces))
-		interface_detach(
-			list_entry(intercept->interfaces.next, struct intercept_interface, link));
+		interface_detach(intercept, list_entry(intercept->interfaces.next,
+						       struct intercept_interface, link));
+	xdp_holder_free(intercept->xdp_holder);
 	if (intercept->skeleton) {
 		unpin(intercept);
 		intercept_bpf__destroy(intercept->skeleton);
@@ -248,6 +256,7 @@ struct intercept_maps intercept_maps(const struct intercept *intercept)
 		.half_open = bpf_map__fd(skeleton->maps.half_open),
 		.listeners = bpf_map__fd(skeleton->maps.listeners),
 		.held_syns = bpf_map__fd(skeleton->maps.held_syns),
+		.listen_table = bpf_map__fd(skeleton->maps.listen_table),
 		.counters = bpf_map__fd(skeleton->maps.intercept_counters),
 	};
 }
@@ -264,12 +273,22 @@ uint64_t *intercept_half_open_by_client(struct intercept *intercept)
 
 void intercept_set_nexthop_entries(struct intercept *intercept, uint32_t count)
 {
-	intercept->skeleton->data->nexthop_entries = count;
+	intercept->skeleton->data_gateway->nexthop_entries = count;
 }
 
 void intercept_set_accepting(struct intercept *intercept, bool accepting)
 {
-	intercept->skeleton->data->accepting = accepting;
+	intercept->skeleton->data_gateway->accepting = accepting;
+}
+
+void intercept_watch_relay(struct intercept *intercept, pid_t relay)
+{
+	xdp_holder_watch(intercept->xdp_holder, relay);
+}
+
+void intercept_set_listen_ports(struct intercept *intercept, uint32_t count)
+{
+	intercept->skeleton->data_gateway->listen_ports = count;
 }
 
 int intercept_new_ring(struct intercept *intercept, uint32_t relay)

@@ -10,10 +10,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "counters.h"
 #include "list.h"
 #include "tables.h"
+#include "xdp_program.h"
 
 #define INTERCEPT_ERROR_MAX 256
 
@@ -26,6 +28,7 @@ struct intercept_options {
 	uint32_t max_ports;
 	uint32_t half_open; /* connections in all */
 	uint32_t half_open_per_client;
+	uint32_t syn_rate; /* SYNs a second of one client; 0: any */
 };
 
 enum intercept_side { SIDE_LAN, SIDE_WAN };
@@ -36,6 +39,7 @@ struct intercept_interface {
 	char dev[IFNAMSIZ];
 	int ifindex;
 	enum intercept_side side;
+	enum xdp_mode xdp;
 	bool tcx; /* by a tcx link; otherwise by clsact filters */
 	int links[2]; /* ingress, egress; -1: none */
 	bool made_qdisc; /* the clsact qdisc is ours to remove */
@@ -51,6 +55,7 @@ struct intercept_maps {
 	int listeners;
 	int held_syns;
 	int counters;
+	int listen_table;
 };
 
 /*
@@ -105,6 +110,26 @@ void intercept_set_nexthop_entries(struct intercept *intercept, uint32_t count);
 
 /* false: all SYNs pass from now on, running flows are still found. */
 void intercept_set_accepting(struct intercept *intercept, bool accepting);
+
+/*
+ * New connections are taken by this way from now on; those of the other way are
+ * still found. With WAY_XDP the XDP program is attached to all LAN interfaces, and
+ * to those that come. On error, one line in error, nothing has changed.
+ */
+int intercept_set_way(struct intercept *intercept, enum way_in way, char *error);
+enum way_in intercept_way(const struct intercept *intercept);
+
+/* No connection of the way that does not take them runs any more. */
+void intercept_end_other_way(struct intercept *intercept);
+
+/* Reads the addresses of LAN interfaces again. */
+void intercept_read_addresses(struct intercept *intercept);
+
+/* A relay was started: see xdp_holder_watch(). */
+void intercept_watch_relay(struct intercept *intercept, pid_t relay);
+
+/* How many entries listen_table holds. */
+void intercept_set_listen_ports(struct intercept *intercept, uint32_t count);
 
 /* A new ring buffer for the relay, entered into held_syns: its descriptor,
  * owned by the caller, or a negative errno. */

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "intercept_private.h"
+#include "lan_addresses.h"
 #include "log.h"
 #include "tc_filter.h"
 
@@ -51,7 +52,9 @@ static size_t choose_hooks(const struct intercept *intercept, enum intercept_sid
 			   bool ethernet, struct hook hooks[2])
 {
 	const struct intercept_bpf *skeleton = intercept->skeleton;
-	const struct bpf_program *ingress, *egress = skeleton->progs.lan_egress;
+	const struct bpf_program *ingress, *egress;
+
+	egress = ethernet ? skeleton->progs.lan_egress_ethernet : skeleton->progs.lan_egress_raw;
 
 	if (side == SIDE_LAN)
 		ingress = ethernet ? skeleton->progs.lan_ingress_ethernet
@@ -193,7 +196,67 @@ void intercept_forget_remade(struct intercept *intercept)
 
 		link = link->next;
 		if (intercept_interface_is_gone(interface) && if_nametoindex(interface->dev))
-			interface_detach(interface);
+			interface_detach(intercept, interface);
+	}
+}
+
+static int read_addresses(struct intercept *intercept, const struct intercept_interface *interface)
+{
+	int map = bpf_map__fd(intercept->skeleton->maps.lan_interfaces);
+	struct lan_interface before = { 0 }, now;
+	uint32_t key = (uint32_t)interface->ifindex;
+	int result;
+
+	bpf_map_lookup_elem(map, &key, &before);
+	result = lan_addresses_read(interface->dev, &before, &now);
+	if (result || memcmp(&before, &now, sizeof(now)) == 0)
+		return result;
+	return bpf_map_update_elem(map, &key, &now, BPF_ANY) < 0 ? -errno : 0;
+}
+
+/* On a LAN interface; another stays as it is. */
+static int attach_xdp(struct intercept *intercept, struct intercept_interface *interface,
+		      char *error)
+{
+	bool ethernet;
+	int result;
+
+	if (interface->side != SIDE_LAN || interface->xdp || intercept_interface_is_gone(interface))
+		return 0;
+	result = has_ethernet_header(interface->dev, &ethernet);
+	if (!result && !ethernet) {
+		snprintf(error, INTERCEPT_ERROR_MAX,
+			 "%s: no Ethernet interface: intercept = xdp cannot serve it, use tc",
+			 interface->dev);
+		return -EOPNOTSUPP;
+	}
+	/* First, so that the program knows its interface when it begins. */
+	result = result ?: read_addresses(intercept, interface);
+	if (result) {
+		snprintf(error, INTERCEPT_ERROR_MAX, "%s: cannot read its addresses: %s",
+			 interface->dev, strerror(-result));
+		return result;
+	}
+	return xdp_holder_attach(intercept->xdp_holder, interface->dev, interface->ifindex,
+				 interface->links[1], &interface->xdp, error, INTERCEPT_ERROR_MAX);
+}
+
+static void interface_detach_xdp(struct intercept *intercept, struct intercept_interface *interface)
+{
+	if (interface->xdp != XDP_NONE)
+		xdp_holder_detach(intercept->xdp_holder, interface->ifindex);
+	interface->xdp = XDP_NONE;
+}
+
+static void detach_xdp(struct intercept *intercept)
+{
+	const struct list *list = &intercept->interfaces;
+
+	for (struct list *link = list->next; link != list; link = link->next) {
+		struct intercept_interface *interface = list_entry(link, struct intercept_interface,
+								   link);
+
+		interface_detach_xdp(intercept, interface);
 	}
 }
 
@@ -235,11 +298,63 @@ int intercept_attach(struct intercept *intercept, const char *dev, enum intercep
 		return result;
 	}
 	list_append(&intercept->interfaces, &interface->link);
+	if (intercept->way == WAY_XDP)
+		result = attach_xdp(intercept, interface, error);
+	if (result)
+		interface_detach(intercept, interface);
+	return result;
+}
+
+enum way_in intercept_way(const struct intercept *intercept)
+{
+	return intercept->way;
+}
+
+int intercept_set_way(struct intercept *intercept, enum way_in way, char *error)
+{
+	struct list *list = &intercept->interfaces;
+	int result = 0;
+
+	if (way == intercept->way)
+		return 0;
+	for (struct list *link = list->next; way == WAY_XDP && !result && link != list;
+	     link = link->next)
+		result = attach_xdp(intercept, list_entry(link, struct intercept_interface, link),
+				    error);
+	if (result) {
+		if (!intercept->skeleton->data_gateway->other_way_runs)
+			detach_xdp(intercept);
+		return result;
+	}
+	intercept->way = way;
+	intercept->skeleton->data_gateway->other_way_runs = 1;
+	intercept->skeleton->data_gateway->taking_way = way;
 	return 0;
 }
 
-void interface_detach(struct intercept_interface *interface)
+void intercept_end_other_way(struct intercept *intercept)
 {
+	intercept->skeleton->data_gateway->other_way_runs = 0;
+	if (intercept->way == WAY_TC)
+		detach_xdp(intercept);
+}
+
+void intercept_read_addresses(struct intercept *intercept)
+{
+	const struct list *list = &intercept->interfaces;
+
+	for (struct list *link = list->next; link != list; link = link->next) {
+		struct intercept_interface *interface = list_entry(link, struct intercept_interface,
+								   link);
+
+		if (interface->xdp)
+			read_addresses(intercept, interface);
+	}
+}
+
+void interface_detach(struct intercept *intercept, struct intercept_interface *interface)
+{
+	interface_detach_xdp(intercept, interface);
 	for (size_t i = 0; i < 2; i++) {
 		if (interface->links[i] >= 0)
 			close(interface->links[i]);
@@ -260,7 +375,7 @@ void intercept_detach_unwanted(struct intercept *intercept)
 
 		link = link->next;
 		if (interface->unwanted)
-			interface_detach(interface);
+			interface_detach(intercept, interface);
 	}
 }
 
@@ -273,6 +388,6 @@ int intercept_detach(struct intercept *intercept, const char *dev, char *error)
 			 "%s: not attached: see `sluice show status` for what is", dev);
 		return -ENOENT;
 	}
-	interface_detach(interface);
+	interface_detach(intercept, interface);
 	return 0;
 }

@@ -34,6 +34,7 @@ int registry_new(const struct registry_options *options, struct registry **regis
 		return -ENOMEM;
 	new->options = *options;
 	new->params.map = options->param_table;
+	new->listen_ports.map = options->listen_table;
 	new->by_id = calloc(options->max_ports, sizeof(*new->by_id));
 	new->free_ids = calloc(options->max_ports, sizeof(*new->free_ids));
 	if (!new->by_id || !new->free_ids) {
@@ -237,6 +238,44 @@ static int set_port(struct registry *registry, struct port_entry *port,
 	return 0;
 }
 
+/* ---- listen ports ---- */
+
+static int take_listen_port(struct registry *registry, struct port_entry *port)
+{
+	struct listen_value value = { .service_port = port->service_port,
+				      .flags = port->proxy->nexthop ? PROXY_NEXTHOP : 0 };
+	int result;
+
+	memcpy(value.address, port->proxy->address, sizeof(value.address));
+	result = listen_ports_take(&registry->listen_ports, &value, &port->value.listen_port);
+	if (!result)
+		registry->options.listen_ports_changed(registry->listen_ports.count,
+						       registry->options.context);
+	/* Not to be taken for port numbers that are used up. */
+	return result == -ENOSPC ? -EADDRNOTAVAIL : result;
+}
+
+static void give_back_listen_port(struct registry *registry, struct port_entry *port)
+{
+	if (!port->value.listen_port)
+		return;
+	listen_ports_give_back(&registry->listen_ports, port->value.listen_port);
+	port->value.listen_port = 0;
+	registry->options.listen_ports_changed(registry->listen_ports.count,
+					       registry->options.context);
+}
+
+static int no_listen_port(const struct registry *registry, char *error)
+{
+	const struct port_range *range = &registry->listen_ports.range;
+
+	snprintf(error, REGISTRY_ERROR_MAX,
+		 "all %u listen ports (%u-%u) are in use: widen listen-ports, which can hold 65535, "
+		 "or use intercept = tc",
+		 listen_ports_capacity(&registry->listen_ports), range->first, range->last);
+	return -ENOSPC;
+}
+
 static void remove_port(struct registry *registry, struct port_entry *port)
 {
 	struct proxy_entry *proxy = port->proxy;
@@ -247,6 +286,7 @@ static void remove_port(struct registry *registry, struct port_entry *port)
 	if (is_active(port))
 		count_active(port, -1);
 	set_lease(registry, port, NULL);
+	give_back_listen_port(registry, port);
 	if (port->params)
 		params_table_put(port->params);
 	registry->by_id[port->value.port_id] = NULL;
@@ -263,6 +303,7 @@ static int new_port(struct registry *registry, struct proxy_entry *proxy,
 		    const struct registration *registration, struct port_entry **port)
 {
 	struct port_entry *new;
+	int result;
 
 	if (registry->free_count == 0)
 		return -ENOSPC;
@@ -271,7 +312,13 @@ static int new_port(struct registry *registry, struct proxy_entry *proxy,
 		return -ENOMEM;
 	new->service_port = registration->service_port;
 	new->proxy = proxy;
+	result = registry->listen_ports.range.first ? take_listen_port(registry, new) : 0;
+	if (result) {
+		free(new);
+		return result;
+	}
 	if (!tsearch(new, &proxy->ports, compare_ports)) {
+		give_back_listen_port(registry, new);
 		free(new);
 		return -ENOMEM;
 	}
@@ -284,8 +331,10 @@ static int new_port(struct registry *registry, struct proxy_entry *proxy,
 	return 0;
 }
 
-static int full_error(int result, char *error)
+static int full_error(const struct registry *registry, int result, char *error)
 {
+	if (result == -EADDRNOTAVAIL)
+		return no_listen_port(registry, error);
 	if (result == -E2BIG || result == -ENOSPC)
 		snprintf(error, REGISTRY_ERROR_MAX,
 			 "the tables are full: raise max-proxies and max-ports and restart");
@@ -320,7 +369,7 @@ static int enter(struct registry *registry, const struct registration *registrat
 		if (result && proxy->port_count == 0)
 			remove_proxy(registry, proxy);
 	}
-	return result ? full_error(result, error) : 0;
+	return result ? full_error(registry, result, error) : 0;
 }
 
 /* ---- withdrawing ---- */
@@ -365,10 +414,13 @@ static int for_ports(struct registry *registry,
 
 static void withdraw(struct registry *registry, struct port_entry *port)
 {
-	if (flows_of(registry, port) == 0) {
+	/* A SYN that is held may not be known as a flow yet, and by XDP the listen
+	 * port is all that leads it to its listener. */
+	if (flows_of(registry, port) == 0 && !port->value.listen_port) {
 		remove_port(registry, port);
 		return;
 	}
+	port->rested = false;
 	count_active(port, -1);
 	port->value.flags |= PORT_DRAINING;
 	registry_write_port(registry, port);
@@ -477,6 +529,44 @@ int registry_add(struct registry *registry, const struct registration *registrat
 	return put(registry, registration, registration->origin == ORIGIN_AGENT, error);
 }
 
+/* ---- listen ports for all ---- */
+
+struct listen_request {
+	struct registry *registry;
+	int result; /* of the first that failed */
+};
+
+static void take_missing(const struct port_entry *port, void *context)
+{
+	struct listen_request *request = context;
+	struct port_entry *entry = (struct port_entry *)port;
+
+	if (entry->value.listen_port || request->result)
+		return;
+	request->result = take_listen_port(request->registry, entry);
+	if (!request->result)
+		request->result = registry_write_port(request->registry, entry);
+}
+
+int registry_use_listen_ports(struct registry *registry, const struct port_range *range,
+			      char *error)
+{
+	struct port_range before = registry->listen_ports.range;
+	struct listen_request request = { .registry = registry };
+
+	registry->listen_ports.range = range ? *range : (struct port_range){ 0 };
+	if (range)
+		registry_each_port(registry, take_missing, &request);
+	if (!request.result)
+		return 0;
+	if (request.result == -EADDRNOTAVAIL)
+		no_listen_port(registry, error);
+	else
+		snprintf(error, REGISTRY_ERROR_MAX, "listen_table: %s", strerror(-request.result));
+	registry->listen_ports.range = before;
+	return request.result;
+}
+
 /* ---- withdrawing by address ---- */
 
 int registry_withdraw(struct registry *registry, const uint8_t address[16], uint16_t service_port,
@@ -549,12 +639,19 @@ static bool is_drained(const struct registry *registry, const struct port_entry 
 		       const void *subject)
 {
 	(void)subject;
-	return port_is_draining(port) && flows_of(registry, port) == 0;
+	return port_is_draining(port) && flows_of(registry, port) == 0 &&
+	       (port->rested || !port->value.listen_port);
 }
 
-static void note_draining(const struct port_entry *port, void *draining)
+static void note_draining(const struct port_entry *port, void *context)
 {
-	*(bool *)draining |= port_is_draining(port);
+	struct registry *registry = context;
+	struct port_entry *entry = (struct port_entry *)port;
+
+	if (!port_is_draining(port))
+		return;
+	registry->draining = true;
+	entry->rested = flows_of(registry, port) == 0;
 }
 
 void registry_sweep(struct registry *registry)
@@ -564,5 +661,5 @@ void registry_sweep(struct registry *registry)
 		return;
 	for_ports(registry, is_drained, NULL, remove_port);
 	registry->draining = false;
-	registry_each_port(registry, note_draining, &registry->draining);
+	registry_each_port(registry, note_draining, registry);
 }

@@ -50,6 +50,7 @@ struct port_entry {
 	struct proxy_entry *proxy;
 	struct params_entry *params;
 	struct port_value value; /* as in port_table */
+	bool rested; /* draining, and without a flow when it was last looked at */
 };
 
 /* What to enter. */
@@ -65,7 +66,7 @@ struct registration {
 };
 
 struct registry_options {
-	int proxy_table, port_table, param_table; /* descriptors, borrowed */
+	int proxy_table, port_table, param_table, listen_table; /* descriptors, borrowed */
 	uint32_t max_ports;
 	/* Flows that came by this port entry and live. */
 	uint64_t (*flows_of)(uint32_t port_id, void *context);
@@ -73,6 +74,8 @@ struct registry_options {
 	void (*port_made)(uint32_t port_id, void *context);
 	/* The number of next-hop entries has changed. */
 	void (*nexthop_changed)(uint32_t count, void *context);
+	/* The number of listen ports has changed. */
+	void (*listen_ports_changed)(uint32_t count, void *context);
 	void *context;
 };
 
@@ -118,6 +121,14 @@ int registry_check(const struct gateway_config *config, char *error);
  * ones, changes changed ones, withdraws the others. 0, or the first error; the
  * rest is applied all the same. */
 int registry_apply(struct registry *registry, const struct gateway_config *config, char *error);
+
+/*
+ * Every entry has a listen port, and new ones get one: they are taken from range.
+ * NULL: entries keep what they have, and new ones get none. On error, one line in
+ * error, what there was stays.
+ */
+int registry_use_listen_ports(struct registry *registry, const struct port_range *range,
+			      char *error);
 
 /* Removes draining entries without flows and parameters that nobody uses. */
 void registry_sweep(struct registry *registry);

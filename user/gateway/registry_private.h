@@ -3,11 +3,13 @@
 #ifndef SLUICE_REGISTRY_PRIVATE_H
 #define SLUICE_REGISTRY_PRIVATE_H
 
+#include "listen_ports.h"
 #include "registry_params.h"
 
 struct registry {
 	struct registry_options options;
 	struct params_table params;
+	struct listen_ports listen_ports;
 	void *proxies; /* tsearch(3) tree of struct proxy_entry */
 	size_t proxy_count;
 	size_t port_count;

@@ -26,12 +26,15 @@ static int open_listener(int family)
 				    .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	struct sockaddr_in6 ipv6 = { .sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT };
 	int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	int on = 1, result;
+	int on = 1, mark = (int)MARK_LAN_LEG, result;
 
 	if (fd < 0)
 		return -errno;
 	result = leg_set_options(fd);
-	/* LAN legs inherit all that, and hold the served port: a service of the gateway's
+	/* LAN legs inherit all of it; of the mark, see bpf/reply.bpf.h. */
+	if (!result && setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark)) < 0)
+		result = -errno;
+	/* They hold the served port as well: a service of the gateway's
 	 * own must be able to bind there all the same, be it after a restart. */
 	if (!result && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0)
 		result = -errno;
@@ -154,6 +157,7 @@ int relay_spawn(struct relay_process *relay)
 	if (pid == 0)
 		run_child(&setup);
 	close_setup(&setup, -1);
+	intercept_watch_relay(options->intercept, pid);
 	relay->pid = pid;
 	relay->channel = channel[0];
 	return 0;

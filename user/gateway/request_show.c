@@ -9,6 +9,18 @@
 #include "requests.h"
 #include "units.h"
 
+/* "native": by the driver, before a packet has a buffer; "generic": after. */
+static const char *xdp_mode(const struct intercept_interface *interface)
+{
+	static const char *const names[] = {
+		[XDP_NONE] = "none",
+		[XDP_GENERIC] = "generic",
+		[XDP_NATIVE] = "native",
+	};
+
+	return names[interface->xdp];
+}
+
 static json_t *show_interfaces(const struct gateway *gateway)
 {
 	const struct list *list = intercept_interfaces(gateway->intercept);
@@ -19,9 +31,10 @@ static json_t *show_interfaces(const struct gateway *gateway)
 			list_entry(link, struct intercept_interface, link);
 
 		json_array_append_new(array,
-				      json_pack("{s:s,s:s,s:s}", "dev", interface->dev, "side",
+				      json_pack("{s:s,s:s,s:s,s:s}", "dev", interface->dev, "side",
 						interface->side == SIDE_LAN ? "lan" : "wan",
-						"attach", intercept_attached_by(interface)));
+						"attach", intercept_attached_by(interface), "xdp",
+						xdp_mode(interface)));
 	}
 	return array;
 }
@@ -76,21 +89,22 @@ static json_t *show_status(const struct gateway *gateway)
 	uint64_t now_us = 0;
 
 	sd_event_now(gateway->event, CLOCK_MONOTONIC, &now_us);
-	return json_pack("{s:s,s:i,s:s,s:s,s:I,s:s,s:s,s:o,s:o,s:o,s:o,s:o,s:I,s:I,s:I,s:I,s:I,s:I}",
-			 "version", SLUICE_VERSION, "pid", (int)getpid(), "config",
-			 gateway->options.config_path, "pin_dir", gateway->options.pin_dir,
-			 "uptime_s", (json_int_t)((now_us - gateway->started_us) / 1000000),
-			 "state", gateway_state(gateway), "engine",
-			 params_get(&params, "engine", engine), "kernel_engine",
-			 show_kernel_engine(gateway), "interfaces", show_interfaces(gateway),
-			 "relays", show_relays(gateway), "registrar", show_registrar(gateway),
-			 "metrics", show_metrics(gateway), "proxies",
-			 (json_int_t)registry_proxy_count(gateway->registry), "ports",
-			 (json_int_t)registry_port_count(gateway->registry), "params",
-			 (json_int_t)registry_params_count(gateway->registry), "flows",
-			 (json_int_t)supervisor_flows(gateway->supervisor), "half_open",
-			 (json_int_t)intercept_half_open_count(gateway->intercept),
-			 "half_open_limit", (json_int_t)gateway->config->half_open);
+	return json_pack(
+		"{s:s,s:i,s:s,s:s,s:I,s:s,s:s,s:s,s:o,s:o,s:o,s:o,s:o,s:I,s:I,s:I,s:I,s:I,s:I}",
+		"version", SLUICE_VERSION, "pid", (int)getpid(), "config",
+		gateway->options.config_path, "pin_dir", gateway->options.pin_dir, "uptime_s",
+		(json_int_t)((now_us - gateway->started_us) / 1000000), "state",
+		gateway_state(gateway), "engine", params_get(&params, "engine", engine),
+		"intercept", intercept_way(gateway->intercept) == WAY_XDP ? "xdp" : "tc",
+		"kernel_engine", show_kernel_engine(gateway), "interfaces",
+		show_interfaces(gateway), "relays", show_relays(gateway), "registrar",
+		show_registrar(gateway), "metrics", show_metrics(gateway), "proxies",
+		(json_int_t)registry_proxy_count(gateway->registry), "ports",
+		(json_int_t)registry_port_count(gateway->registry), "params",
+		(json_int_t)registry_params_count(gateway->registry), "flows",
+		(json_int_t)supervisor_flows(gateway->supervisor), "half_open",
+		(json_int_t)intercept_half_open_count(gateway->intercept), "half_open_limit",
+		(json_int_t)gateway->config->half_open);
 }
 
 struct listing {

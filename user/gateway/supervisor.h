@@ -73,6 +73,9 @@ struct relay_report supervisor_report(const struct supervisor *supervisor, unsig
 
 /* Flows alive in all relays, and of these those by one port entry. */
 uint64_t supervisor_flows(const struct supervisor *supervisor);
+/* Of these, those that were taken by one of the ways in. */
+uint64_t supervisor_way_flows(const struct supervisor *supervisor, enum way_in way);
+
 uint64_t supervisor_port_flows(const struct supervisor *supervisor, uint32_t port_id);
 
 /* Whether relays take samples and count totals; flows begun and alive are counted always. */

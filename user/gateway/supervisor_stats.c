@@ -88,6 +88,19 @@ uint64_t supervisor_flows(const struct supervisor *supervisor)
 	return sum;
 }
 
+uint64_t supervisor_way_flows(const struct supervisor *supervisor, enum way_in way)
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < supervisor->options.relays; i++) {
+		const struct relay_shared *shared = supervisor->relays[i].shared;
+
+		sum += way == WAY_XDP ? shared->rewritten_flows
+				      : shared->flows - shared->rewritten_flows;
+	}
+	return sum;
+}
+
 uint64_t supervisor_port_flows(const struct supervisor *supervisor, uint32_t port_id)
 {
 	uint64_t sum = 0;
@@ -167,6 +180,7 @@ void port_stats_forget(struct relay_process *relay)
 		if (shared->port_flows[i].alive)
 			shared->port_flows[i].alive = 0;
 	shared->flows = 0;
+	shared->rewritten_flows = 0;
 	/* No sample has this number: neither the last ones nor those of a pass that
 	 * was under way. */
 	shared->pass += 2;

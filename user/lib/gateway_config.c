@@ -26,6 +26,7 @@
 #define PROXIES_MAX 1000000U
 #define PORTS_MAX 4000000U
 #define HALF_OPEN_MAX 1000000U
+#define SYN_RATE_MAX 1000000U
 #define DRAIN_TIMEOUT_MAX_S 86400U
 #define USER_NAME_MAX 32
 
@@ -84,10 +85,21 @@ static void engine_set(struct config_parts *parts, const char *key, const char *
 static void intercept_set(struct config_parts *parts, const char *key, const char *value, int line)
 {
 	if (strcmp(value, "xdp") == 0)
-		config_error(parts->errors, line, "%s = \"xdp\" is not built in yet, expected tc",
-			     key);
-	else if (strcmp(value, "tc") != 0)
-		config_error(parts->errors, line, "%s is \"%.60s\", expected tc", key, value);
+		parts->config->intercept = WAY_XDP;
+	else if (strcmp(value, "tc") == 0)
+		parts->config->intercept = WAY_TC;
+	else
+		config_error(parts->errors, line, "%s is \"%.60s\", expected tc or xdp", key,
+			     value);
+}
+
+static void listen_ports_set(struct config_parts *parts, const char *key, const char *value,
+			     int line)
+{
+	if (port_range_parse(value, &parts->config->listen_ports) < 0)
+		config_error(parts->errors, line,
+			     "%s is \"%.60s\", expected a range of ports, such as \"10240-29999\"",
+			     key, value);
 }
 
 static void user_set(struct config_parts *parts, const char *key, const char *value, int line)
@@ -170,6 +182,7 @@ static void number_set(struct config_parts *parts, const char *key, const char *
 		{ "max-ports", &config->max_ports, 1, PORTS_MAX },
 		{ "half-open", &config->half_open, 1, HALF_OPEN_MAX },
 		{ "half-open-per-client", &config->half_open_per_client, 1, HALF_OPEN_MAX },
+		{ "syn-rate", &config->syn_rate, 0, SYN_RATE_MAX },
 	};
 	uint64_t number;
 	size_t i = 0;
@@ -199,6 +212,8 @@ static const struct {
 	{ "max-ports", number_set, false },
 	{ "half-open", number_set, false },
 	{ "half-open-per-client", number_set, false },
+	{ "listen-ports", listen_ports_set, false },
+	{ "syn-rate", number_set, false },
 	{ "drain-timeout", drain_timeout_set, false },
 	{ "log-flows", log_flows_set, false },
 	{ "flow-log", flow_log_set, false },
@@ -465,6 +480,8 @@ static struct gateway_config *config_default(void)
 	config->max_ports = 131072;
 	config->half_open = 8192;
 	config->half_open_per_client = 1024;
+	config->listen_ports = (struct port_range){ 10240, 29999 };
+	config->syn_rate = 2000;
 	config->drain_timeout_s = 30;
 	config->log_flows = LOG_LEVEL_DEBUG;
 	config->registrar.lease_s = 30;

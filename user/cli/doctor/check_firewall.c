@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The firewall's part: what is taken passes PREROUTING and INPUT with our mark,
- * where it may be dropped, translated, handed to another or lose the mark; WAN
- * legs with their client's address pass POSTROUTING.
+ * The firewall's part: what is taken passes PREROUTING and INPUT, by tc with our
+ * mark, by XDP as packets to listen ports of this host, where it may be dropped,
+ * translated, handed to another or lose the mark; WAN legs with their client's
+ * address pass POSTROUTING.
  */
 #include <netinet/in.h>
 #include <stdio.h>
@@ -20,6 +21,7 @@
 
 /* What exempts our packets: on top of a base chain, it ends only that one. */
 #define EXEMPTION "nft insert rule %s meta mark and 0x%x == 0x%x accept"
+#define EXEMPTION_LANDED "nft insert rule %s iifname %s tcp dport %u-%u accept"
 
 struct firewall_check {
 	struct doctor *doctor;
@@ -50,6 +52,7 @@ static void on_verdict(const struct firewall_verdict *verdict, void *context)
 {
 	struct firewall_check *check = context;
 	const struct firewall_packet *packet = check->packet;
+	const struct gateway_config *config = check->doctor->config;
 	char key[224];
 	json_t *cure;
 
@@ -61,14 +64,17 @@ static void on_verdict(const struct firewall_verdict *verdict, void *context)
 		cure = json_sprintf("nft insert rule %s %s daddr %s tcp dport %u accept",
 				    verdict->chain, packet->ipv4 ? "ip" : "ip6", packet->daddr,
 				    packet->dport);
-	else
+	else if (packet->mark)
 		cure = json_sprintf(EXEMPTION, verdict->chain, MARK_MASK, MARK_STEAL);
+	else
+		cure = json_sprintf(EXEMPTION_LANDED, verdict->chain, packet->iif,
+				    config->listen_ports.first, config->listen_ports.last);
 	report_finding(check->doctor, verdict->certain ? SEVERITY_PROBLEM : SEVERITY_WARNING,
 		       fates[verdict->fate].id,
 		       json_sprintf("chain %s %s%s: %s %s port %u", verdict->chain,
 				    verdict->certain ? "" : "perhaps ", fates[verdict->fate].what,
-				    packet->iif ? packet->iif : packet->oif, packet->daddr,
-				    packet->dport),
+				    packet->iif ? packet->iif : packet->oif,
+				    packet->daddr ?: "listen", packet->dport),
 		       json_string(fates[verdict->fate].why), cure,
 		       json_string("exempt them, here and in the file that your rules come from:"));
 }
@@ -80,11 +86,33 @@ static void try_hook(struct firewall_check *check, const json_t *ruleset, const 
 	firewall_run(ruleset, hook, packet, on_verdict, check);
 }
 
-/* The first packet of a connection, and all the others. */
+/* The first packet of a connection, and all the others, as they arrive. */
+static void try_arrival(struct firewall_check *check, const json_t *ruleset,
+			struct firewall_packet packet)
+{
+	static const char *const states[] = { "new", "established" };
+
+	for (size_t i = 0; i < 2; i++) {
+		packet.ct_state = states[i];
+		try_hook(check, ruleset, "prerouting", &packet);
+		try_hook(check, ruleset, "input", &packet);
+	}
+}
+
+/* By XDP: whatever the port, it is one of the listen ports by now. */
+static void try_landing(struct firewall_check *check, const json_t *ruleset, const char *lan)
+{
+	for (int ipv4 = 0; ipv4 < 2; ipv4++)
+		try_arrival(check, ruleset,
+			    (struct firewall_packet){
+				    .ipv4 = ipv4,
+				    .iif = lan,
+				    .dport = check->doctor->config->listen_ports.first });
+}
+
 static void try_port(struct firewall_check *check, const json_t *ruleset, const char *lan,
 		     const uint8_t address[16], const struct port_config *port)
 {
-	static const char *const states[] = { "new", "established" };
 	char remote[INET6_ADDRSTRLEN], wan[IF_NAMESIZE];
 	struct firewall_packet packet = { .ipv4 = address_is_ipv4(address),
 					  .iif = lan,
@@ -93,11 +121,8 @@ static void try_port(struct firewall_check *check, const json_t *ruleset, const 
 					  .mark = MARK_STEAL };
 	int ifindex;
 
-	for (size_t i = 0; i < 2; i++) {
-		packet.ct_state = states[i];
-		try_hook(check, ruleset, "prerouting", &packet);
-		try_hook(check, ruleset, "input", &packet);
-	}
+	if (check->doctor->config->intercept == WAY_TC)
+		try_arrival(check, ruleset, packet);
 	if (port->params.source != SOURCE_CLIENT || route_interface(address, &ifindex) ||
 	    !if_indextoname((unsigned)ifindex, wan))
 		return;
@@ -114,6 +139,8 @@ static void try_all(struct firewall_check *check, const json_t *ruleset)
 	const struct gateway_config *config = check->doctor->config;
 	unsigned tried = 0;
 
+	for (size_t i = 0; config->intercept == WAY_XDP && i < config->lan_count; i++)
+		try_landing(check, ruleset, config->lan[i]);
 	for (size_t i = 0; i < config->lan_count; i++)
 		for (size_t j = 0; j < config->proxy_count; j++)
 			for (size_t k = 0; k < config->proxies[j].port_count; k++)

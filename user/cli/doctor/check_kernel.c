@@ -18,12 +18,14 @@
 #include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <xdp/libxdp.h>
 
 #include "doctor.h"
 #include "intercept.skel.h"
 #include "linkrate.skel.h"
 #include "log_libbpf.h"
 #include "tune.skel.h"
+#include "xdp.skel.h"
 
 /* enum bpf_attach_type of kernel 6.6; headers of older distributions lack it. */
 #define ATTACH_TCX_INGRESS 46
@@ -146,6 +148,41 @@ static bool loads_linkrate(void)
 	return loaded;
 }
 
+static bool loads_xdp(void)
+{
+	struct xdp_bpf *skeleton = xdp_bpf__open_and_load();
+
+	xdp_bpf__destroy(skeleton);
+	return skeleton != NULL;
+}
+
+static bool has_dispatcher(void)
+{
+	struct xdp_program *dispatcher = xdp_program__find_file("xdp-dispatcher.o", NULL, NULL);
+
+	if (libxdp_get_error(dispatcher))
+		return false;
+	xdp_program__close(dispatcher);
+	return true;
+}
+
+static bool has_freplace(void)
+{
+	return libbpf_probe_bpf_prog_type(BPF_PROG_TYPE_EXT, NULL) == 1;
+}
+
+/* What only intercept = xdp needs. */
+static const struct feature xdp_features[] = {
+	{ "XDP program", loads_xdp, SEVERITY_PROBLEM, "intercept = xdp takes nothing without it",
+	  "use intercept = tc; `sluiced -v` shows the kernel's own words" },
+	{ "XDP dispatcher", has_dispatcher, SEVERITY_PROBLEM,
+	  "libxdp attaches programs by it, so sluiced does not start",
+	  "install libxdp1 with its xdp-dispatcher.o, or set LIBXDP_OBJECT_PATH to where it is" },
+	{ "replaceable BPF functions", has_freplace, SEVERITY_NOTE,
+	  "the XDP program has the interface for itself, others cannot be attached beside it",
+	  "use a kernel with CONFIG_DYNAMIC_FTRACE that lets root load BPF_PROG_TYPE_EXT" },
+};
+
 static const struct feature features[] = {
 	{ "BTF", has_btf, SEVERITY_PROBLEM, "the BPF programs are fitted to the kernel by its BTF",
 	  "use a kernel with CONFIG_DEBUG_INFO_BTF, such as Debian's from 6.1 on" },
@@ -196,12 +233,9 @@ static void check_bpffs(struct doctor *doctor)
 	free(parent);
 }
 
-void check_kernel(struct doctor *doctor)
+static void try_features(struct doctor *doctor, const struct feature *list, size_t count)
 {
-	log_libbpf();
-	for (size_t i = 0; i < sizeof(features) / sizeof(*features); i++) {
-		const struct feature *feature = &features[i];
-
+	for (const struct feature *feature = list; feature < list + count; feature++) {
 		if (feature->probe())
 			report_good(doctor, feature->name);
 		else
@@ -210,5 +244,13 @@ void check_kernel(struct doctor *doctor)
 				       json_string(feature->why), NULL,
 				       json_string(feature->advice));
 	}
+}
+
+void check_kernel(struct doctor *doctor)
+{
+	log_libbpf();
+	try_features(doctor, features, sizeof(features) / sizeof(*features));
+	if (doctor->config && doctor->config->intercept == WAY_XDP)
+		try_features(doctor, xdp_features, sizeof(xdp_features) / sizeof(*xdp_features));
 	check_bpffs(doctor);
 }

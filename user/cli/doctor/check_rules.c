@@ -122,6 +122,14 @@ static void check_ours(struct doctor *doctor, int family, unsigned rules)
 		NULL);
 }
 
+/* By XDP alone nothing is marked; what comes back to legs with their client's
+ * address is. */
+static bool needs_routing(const struct doctor *doctor)
+{
+	return !doctor->config || doctor->config->intercept == WAY_TC ||
+	       doctor->config->wan_count > 0;
+}
+
 void check_rules(struct doctor *doctor)
 {
 	static const int families[] = { AF_INET, AF_INET6 };
@@ -131,7 +139,7 @@ void check_rules(struct doctor *doctor)
 
 		if (netlink_rules(families[i], on_rule, &seen))
 			continue;
-		if (doctor->lock < 0)
+		if (doctor->lock < 0 && needs_routing(doctor))
 			check_ours(doctor, families[i], seen.ours);
 	}
 }
