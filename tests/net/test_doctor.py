@@ -84,6 +84,13 @@ def ruleset(net):
     net.gateway.run("nft", "flush ruleset", check=False)
 
 
+def sites(*addresses):
+    """Configuration: remotes that agents register."""
+    keys = ", ".join(f'"{address}"' for address in addresses)
+    return ('registrar { listen = "0.0.0.0:7471" }\n'
+            f'policy "site" {{ key-file = "site.key" addresses = {{ {keys} }} ports = {{ "5000" }} }}')
+
+
 # ---- a host without fault ----
 
 def test_a_running_gateway_without_fault_is_clean(net, gateway):
@@ -150,8 +157,11 @@ def test_an_interface_that_is_down(net, gateway):
         net.gateway.ip("link del down0")
 
 
-def test_a_host_that_does_not_forward(net, gateway, family):
-    gateway.configure(serve(5000))
+@pytest.mark.parametrize("remotes", [serve(5000), sites("10.2.0.0/24", "fd00:2::/64")],
+                         ids=["static", "agents"])
+def test_a_host_that_does_not_forward(net, gateway, family, remotes):
+    gateway.sluice("keygen", os.path.join(gateway.directory, "site.key"))
+    gateway.configure(remotes)
     name = "ipv4__conf__lan0__forwarding" if family is IPV4 else "ipv6__conf__lan0__forwarding"
     net.gateway.sysctl(**{name: 0})
     try:
@@ -171,8 +181,10 @@ def test_a_strict_reverse_path_filter_where_no_route_leads_back(net, gateway):
         net.gateway.ip("link del odd0")
 
 
-def test_a_wan_with_a_smaller_mtu_than_the_lan(net, gateway, ruleset):
-    gateway.configure(serve(5000))
+@pytest.mark.parametrize("remotes", [serve(5000), sites("10.2.0.0/24")], ids=["static", "agents"])
+def test_a_wan_with_a_smaller_mtu_than_the_lan(net, gateway, ruleset, remotes):
+    gateway.sluice("keygen", os.path.join(gateway.directory, "site.key"))
+    gateway.configure(remotes)
     net.gateway.ip("link set wan0 mtu 1400")
     try:
         nft(gateway, "add table inet probe")
@@ -330,14 +342,50 @@ def test_a_remote_without_a_route(net, gateway):
         net.gateway.ip(f"route del unreachable {IPV4.noroute}")
 
 
-def test_a_registrar_whose_port_is_taken(net, gateway):
-    gateway.configure('registrar { listen = "0.0.0.0:7471" }', serve(5000))
-    program = ("import socket, time; s = socket.create_server(('0.0.0.0', 7471)); "
+LISTENERS = {"registrar": ('registrar { listen = "0.0.0.0:7471" }', "0.0.0.0", 7471),
+             "metrics": ('metrics { listen = "127.0.0.1:7472" }', "127.0.0.1", 7472)}
+
+
+@pytest.mark.parametrize("section", LISTENERS)
+def test_a_port_of_the_gateways_own_that_is_taken(net, gateway, section):
+    text, address, port = LISTENERS[section]
+    gateway.configure(text, serve(5000))
+    program = (f"import socket, time; s = socket.create_server(('{address}', {port})); "
                "print('ready', flush=True); time.sleep(600)")
     squatter = net.gateway.spawn("/usr/bin/python3", "-c", program, stdout=subprocess.PIPE)
     assert squatter.popen.stdout.readline() == b"ready\n", squatter.output()
+    assert gateway.try_start().returncode == 1, "the provocation does not provoke"
     found = cured_after(gateway, "port-taken", lambda: not squatter.running())
-    assert str(squatter.pid) in found[0]["what"]
+    assert section in found[0]["what"] and str(squatter.pid) in found[0]["what"]
+
+
+def test_an_address_to_listen_on_that_this_host_has_not(gateway):
+    gateway.configure('registrar { listen = "203.0.113.77:7471" }', serve(5000))
+    assert gateway.try_start().returncode == 1, "the provocation does not provoke"
+    status, findings = doctor(gateway)
+    assert status == 1 and "203.0.113.77:7471" in findings["cannot-listen"][0]["what"]
+
+
+def test_listeners_of_the_gateway_that_runs_are_its_own(gateway):
+    gateway.start(*(text for text, _, _ in LISTENERS.values()), serve(5000))
+    status, findings = doctor(gateway)
+    assert (status, ids(findings)) == (0, set())
+
+
+def test_a_flow_log_without_a_directory(gateway):
+    path = os.path.join(gateway.directory, "missing", "flows.jsonl")
+    gateway.configure(serve(5000), flow_log=path)
+    assert gateway.try_start().returncode == 1, "the provocation does not provoke"
+    cured(gateway, "no-directory")
+
+
+def test_a_user_that_is_not_there(gateway):
+    """What the cure changes is the host's: it is read, not typed."""
+    gateway.configure(serve(5000), user="nobody-of-that-name")
+    status, findings = doctor(gateway)
+    assert status == 1
+    assert findings["no-user"][0]["cure"] == ["useradd --system --no-create-home "
+                                              "nobody-of-that-name"]
 
 
 def cured_after(gateway, name, done):
