@@ -39,7 +39,7 @@ static void check_forwards(struct doctor *doctor, const char *dev, int version)
 				   "sluiced is not there"),
 		       json_sprintf("sysctl -w %s=1\nsysctl -w net.ipv%d.conf.%s.forwarding=1", all,
 				    version, dev),
-		       json_string("and make it last, in a file of /etc/sysctl.d:"));
+		       json_string("at once, and in a file of /etc/sysctl.d for the next boot:"));
 }
 
 /* A strict check drops what comes from where no route goes back by the same

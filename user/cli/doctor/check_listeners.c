@@ -93,10 +93,14 @@ void check_listeners(struct doctor *doctor)
 
 	if (!config)
 		return;
-	if (doctor->lock >= 0) { /* else the gateway itself has them */
+	if (doctor->lock < 0) {
+		report_good(doctor, "the gateway's own");
+	} else {
 		check_listener(doctor, "registrar", config->registrar.address,
 			       config->registrar.port);
 		check_listener(doctor, "metrics", config->metrics.address, config->metrics.port);
 	}
+	if (doctor->lock >= 0 && !config->registrar.port && !config->metrics.port)
+		report_good(doctor, "none wanted");
 	check_flow_log(doctor);
 }
