@@ -4,15 +4,17 @@ sluice doctor: what each test provokes is found, and what the doctor says to
 type, typed as it stands, cures it.
 """
 import ctypes
+import glob
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 
 import pytest
 
-from gateway import BUILD, SLUICE, serve
+from gateway import BUILD, REPOSITORY, SLUICE, serve
 from rig import BPFFS, FAMILIES, IPV4, Unsupported, echo, run, wait_for
 
 pytestmark = pytest.mark.stealing
@@ -84,6 +86,13 @@ def ruleset(net):
     net.gateway.run("nft", "flush ruleset", check=False)
 
 
+def sites(*addresses):
+    """Configuration: remotes that agents register."""
+    keys = ", ".join(f'"{address}"' for address in addresses)
+    return ('registrar { listen = "0.0.0.0:7471" }\n'
+            f'policy "site" {{ key-file = "site.key" addresses = {{ {keys} }} ports = {{ "5000" }} }}')
+
+
 # ---- a host without fault ----
 
 def test_a_running_gateway_without_fault_is_clean(net, gateway):
@@ -150,8 +159,11 @@ def test_an_interface_that_is_down(net, gateway):
         net.gateway.ip("link del down0")
 
 
-def test_a_host_that_does_not_forward(net, gateway, family):
-    gateway.configure(serve(5000))
+@pytest.mark.parametrize("remotes", [serve(5000), sites("10.2.0.0/24", "fd00:2::/64")],
+                         ids=["static", "agents"])
+def test_a_host_that_does_not_forward(net, gateway, family, remotes):
+    gateway.sluice("keygen", os.path.join(gateway.directory, "site.key"))
+    gateway.configure(remotes)
     name = "ipv4__conf__lan0__forwarding" if family is IPV4 else "ipv6__conf__lan0__forwarding"
     net.gateway.sysctl(**{name: 0})
     try:
@@ -171,8 +183,50 @@ def test_a_strict_reverse_path_filter_where_no_route_leads_back(net, gateway):
         net.gateway.ip("link del odd0")
 
 
-def test_a_wan_with_a_smaller_mtu_than_the_lan(net, gateway, ruleset):
-    gateway.configure(serve(5000))
+def test_a_strict_filter_that_looks_at_marks_does_no_harm(net, gateway, family):
+    """src_valid_mark: a note, as connections are taken all the same."""
+    gateway.start(serve(5000))
+    names = ("ipv4__conf__lan0__rp_filter", "ipv4__conf__lan0__src_valid_mark")
+    net.gateway.sysctl(**dict.fromkeys(names, 1))
+    try:
+        finding, = doctor(gateway)[1]["src-valid-mark"]
+        assert finding["severity"] == "note" and "lan0" in finding["what"] and finding["why"]
+        assert taken(net, gateway, family)
+    finally:
+        net.gateway.sysctl(**dict.fromkeys(names, 0))
+
+
+def test_an_interface_without_carrier(net, gateway):
+    net.gateway.ip("link add odd0 type veth peer name odd1", "link set odd0 up")
+    try:
+        gateway.configure(serve(5000), lan=["odd0"])
+        finding, = doctor(gateway)[1]["no-carrier"]
+        assert finding["severity"] == "warning" and finding["advice"]
+        net.gateway.ip("link set odd1 up")
+        wait_for(lambda: "no-carrier" not in doctor(gateway)[1], "it has a carrier")
+    finally:
+        net.gateway.ip("link del odd0")
+
+
+def test_an_interface_that_was_removed_under_a_running_gateway(net, gateway):
+    net.gateway.ip("link add odd0 type veth peer name odd1", "link set odd0 up",
+                   "link set odd1 up")
+    gateway.start(serve(5000), lan=["lan0", "odd0"])
+    net.gateway.ip("link del odd0")
+    wait_for(lambda: "interface-gone" in doctor(gateway)[1], "it is found")
+    net.gateway.ip("link add odd0 type veth peer name odd1", "link set odd0 up",
+                   "link set odd1 up")
+    try:
+        cured(gateway, "interface-gone")
+        gateway.sluice("detach", "odd0")
+    finally:
+        net.gateway.ip("link del odd0")
+
+
+@pytest.mark.parametrize("remotes", [serve(5000), sites("10.2.0.0/24")], ids=["static", "agents"])
+def test_a_wan_with_a_smaller_mtu_than_the_lan(net, gateway, ruleset, remotes):
+    gateway.sluice("keygen", os.path.join(gateway.directory, "site.key"))
+    gateway.configure(remotes)
     net.gateway.ip("link set wan0 mtu 1400")
     try:
         nft(gateway, "add table inet probe")
@@ -236,6 +290,15 @@ def in_the_way(net, gateway, family, provoke, name):
     assert not taken(net, gateway, family), "the provocation does not provoke"
     cured(gateway, name)
     wait_for(lambda: taken(net, gateway, family), "connections are taken again")
+
+
+def test_a_firewall_in_the_way_of_what_agents_will_register(gateway, ruleset):
+    gateway.sluice("keygen", os.path.join(gateway.directory, "site.key"))
+    gateway.configure(sites("10.2.0.0/24"))
+    nft(gateway, "add table inet filter",
+        "add chain inet filter input { type filter hook input priority 0; }",
+        "add rule inet filter input ip daddr 10.2.0.0/24 tcp dport 5000 drop")
+    cured(gateway, "firewall-drops")
 
 
 def taken(net, gateway, family):
@@ -345,14 +408,50 @@ def test_a_remote_without_a_route(net, gateway):
         net.gateway.ip(f"route del unreachable {IPV4.noroute}")
 
 
-def test_a_registrar_whose_port_is_taken(net, gateway):
-    gateway.configure('registrar { listen = "0.0.0.0:7471" }', serve(5000))
-    program = ("import socket, time; s = socket.create_server(('0.0.0.0', 7471)); "
+LISTENERS = {"registrar": ('registrar { listen = "0.0.0.0:7471" }', "0.0.0.0", 7471),
+             "metrics": ('metrics { listen = "127.0.0.1:7472" }', "127.0.0.1", 7472)}
+
+
+@pytest.mark.parametrize("section", LISTENERS)
+def test_a_port_of_the_gateways_own_that_is_taken(net, gateway, section):
+    text, address, port = LISTENERS[section]
+    gateway.configure(text, serve(5000))
+    program = (f"import socket, time; s = socket.create_server(('{address}', {port})); "
                "print('ready', flush=True); time.sleep(600)")
     squatter = net.gateway.spawn("/usr/bin/python3", "-c", program, stdout=subprocess.PIPE)
     assert squatter.popen.stdout.readline() == b"ready\n", squatter.output()
+    assert gateway.try_start().returncode == 1, "the provocation does not provoke"
     found = cured_after(gateway, "port-taken", lambda: not squatter.running())
-    assert str(squatter.pid) in found[0]["what"]
+    assert section in found[0]["what"] and str(squatter.pid) in found[0]["what"]
+
+
+def test_an_address_to_listen_on_that_this_host_has_not(gateway):
+    gateway.configure('registrar { listen = "203.0.113.77:7471" }', serve(5000))
+    assert gateway.try_start().returncode == 1, "the provocation does not provoke"
+    status, findings = doctor(gateway)
+    assert status == 1 and "203.0.113.77:7471" in findings["cannot-listen"][0]["what"]
+
+
+def test_listeners_of_the_gateway_that_runs_are_its_own(gateway):
+    gateway.start(*(text for text, _, _ in LISTENERS.values()), serve(5000))
+    status, findings = doctor(gateway)
+    assert (status, ids(findings)) == (0, set())
+
+
+def test_a_flow_log_without_a_directory(gateway):
+    path = os.path.join(gateway.directory, "missing", "flows.jsonl")
+    gateway.configure(serve(5000), flow_log=path)
+    assert gateway.try_start().returncode == 1, "the provocation does not provoke"
+    cured(gateway, "no-directory")
+
+
+def test_a_user_that_is_not_there(gateway):
+    """What the cure changes is the host's: it is read, not typed."""
+    gateway.configure(serve(5000), user="nobody-of-that-name")
+    status, findings = doctor(gateway)
+    assert status == 1
+    assert findings["no-user"][0]["cure"] == ["useradd --system --no-create-home "
+                                              "nobody-of-that-name"]
 
 
 def cured_after(gateway, name, done):
@@ -375,6 +474,13 @@ def test_a_relay_that_hangs(net, gateway):
     finally:
         os.kill(pid, signal.SIGCONT)
     wait_for(lambda: "relay-hung" not in doctor(gateway)[1], "it goes on")
+
+
+def test_a_gateway_with_another_run_directory(gateway):
+    gateway.start(serve(5000))
+    done = gateway.namespace.run(SLUICE, "--run-dir", "/nowhere", "doctor", "-c", gateway.config,
+                                 "--pin-dir", gateway.pin_dir, "-j", check=False)
+    assert '"unreachable"' in done.stdout and "/nowhere" in done.stdout
 
 
 def test_a_gateway_that_drains(net, gateway):
@@ -407,6 +513,27 @@ def test_too_few_local_ports(net, gateway):
         cured(gateway, "few-ports", "warning")
     finally:
         net.gateway.sysctl(ipv4__ip_local_port_range=" ".join(before))
+
+
+def test_a_full_conntrack_table(net, gateway, tmp_path):
+    """The kernel's own bound is the machine's: in a mount namespace, files stand in for it."""
+    gateway.configure(serve(5000))
+    directory = "/proc/sys/net/netfilter"
+    if net.gateway.run("test", "-e", f"{directory}/nf_conntrack_max", check=False).returncode:
+        raise Unsupported("no conntrack")
+    for name, value in ("max", 1000), ("count", 950):
+        (tmp_path / name).write_text(f"{value}\n")
+    look = f"{SLUICE} --run-dir {gateway.run_dir} doctor -c {gateway.config} -j"
+    cure = "jq -r '.groups[].findings[] | select(.id == \"conntrack-full\") | .cure[]'"
+    net.gateway.run("unshare", "--mount", "sh", "-c", f"""
+        for name in max count; do
+            mount --bind {tmp_path}/$name {directory}/nf_conntrack_$name || exit 1
+        done
+        {look} >{tmp_path}/before
+        {cure} {tmp_path}/before >{tmp_path}/cure
+        PATH=$PATH:/usr/sbin:/sbin sh -e {tmp_path}/cure && {look} >{tmp_path}/after""", check=False)
+    assert "950 of at most 1000" in (tmp_path / "before").read_text()
+    assert "conntrack-full" not in (tmp_path / "after").read_text()
 
 
 def test_the_clock_is_as_the_kernel_says(gateway):
@@ -499,3 +626,34 @@ def test_a_linkrate_that_was_left(gateway):
         cured(gateway, "leftover-linkrate", "warning")
     finally:
         run("bpftool", "struct_ops", "unregister", "name", "linkrate", check=False)
+
+
+# ---- all of them ----
+
+# What no test here can have a host do, and why.
+NOT_PROVOKED = {
+    "lro": "no device of namespaces has it, and forwarding takes it off those that have",
+    "no-relay": "lasts for milliseconds, relays are started again",
+    "no-transparent": "every kernel with IPv4 has it; a container may lack the capability",
+    "kernel-lacks": "tests/net/test_kernel.py, on kernels that do",
+    "iptables-legacy": "tables that every run of the older iptables makes in the kernel for good",
+    "version": "two builds",
+    "no-mptcp": "as kernel-lacks", "mptcp-disabled": "as kernel-lacks",
+    "no-path-manager": "as kernel-lacks", "no-sock-destroy": "as kernel-lacks",
+    "locked-memory": "kernels before 5.11, which are not served",
+}
+
+
+def test_every_finding_has_a_test_or_a_reason():
+    """Ids stand in the source as the word after a severity, or in a table of ids."""
+    found = set()
+    for path in glob.glob(os.path.join(REPOSITORY, "user/cli/doctor/*.c")):
+        with open(path) as source:
+            text = source.read()
+        found |= set(re.findall(r'report_finding\([^"]*?"([a-z0-9-]+)",', text))
+        found |= set(re.findall(r'\[FATE_\w+\] = \{ "([a-z-]+)"', text))
+    assert len(found) > 35, "the source is not read as it is written"
+    with open(__file__) as tests:
+        named = set(re.findall(r'"([a-z0-9-]+)"', tests.read().partition("# ---- all of them")[0]))
+    assert found - named - set(NOT_PROVOKED) == set()
+    assert set(NOT_PROVOKED) <= found, "a reason for a finding that there is not"

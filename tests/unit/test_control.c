@@ -213,6 +213,20 @@ Test(control, call_gives_the_result)
 	expect_message("hello", "good day");
 }
 
+Test(control, call_gives_the_text_of_the_result)
+{
+	json_t *request = json_pack("{s:s}", "verb", "hello");
+	char error[256] = "", *text;
+
+	cr_assert_eq(control_call_text(path, request, &text, error, sizeof(error)), 0, "%s", error);
+	cr_expect_str_eq(text, "{\"message\":\"good day\"}");
+	free(text);
+	json_object_set_new(request, "verb", json_string("sing"));
+	cr_expect_eq(control_call_text(path, request, &text, error, sizeof(error)), -EREMOTEIO);
+	cr_expect_str_eq(error, "no verb sing,\ntry hello");
+	json_decref(request);
+}
+
 Test(control, error_is_the_daemons_own_text)
 {
 	char error[256];

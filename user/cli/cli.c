@@ -5,6 +5,7 @@
  */
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli.h"
@@ -60,7 +61,8 @@ int cli_fail_answer(const struct cli *cli)
 			cli->verb->name);
 }
 
-int cli_ask(const struct cli *cli, json_t *request, json_t **result)
+/* One of the two: the result, or its text. */
+static int ask(const struct cli *cli, json_t *request, json_t **result, char **text)
 {
 	char error[ERROR_TEXT_MAX];
 	char *path;
@@ -70,11 +72,32 @@ int cli_ask(const struct cli *cli, json_t *request, json_t **result)
 		json_decref(request);
 		return cli_fail("cannot ask sluiced, out of memory, try again");
 	}
-	r = control_call(path, request, result, error, sizeof(error));
+	if (text)
+		r = control_call_text(path, request, text, error, sizeof(error));
+	else
+		r = control_call(path, request, result, error, sizeof(error));
 	if (r)
 		r = cli_fail("%s", error);
 	free(path);
 	json_decref(request);
+	return r;
+}
+
+int cli_ask(const struct cli *cli, json_t *request, json_t **result)
+{
+	return ask(cli, request, result, NULL);
+}
+
+int cli_pass_on(const struct cli *cli, json_t *request)
+{
+	char *text;
+	int r = ask(cli, request, NULL, &text);
+
+	if (r)
+		return r;
+	if (puts(text) == EOF || fflush(stdout) == EOF)
+		r = cli_fail("cannot print the answer, standard output fails");
+	free(text);
 	return r;
 }
 

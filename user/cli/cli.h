@@ -87,6 +87,10 @@ int cli_fail_answer(const struct cli *cli);
  */
 int cli_ask(const struct cli *cli, json_t *request, json_t **result);
 
+/* The same for a verb with -j that has nothing to add: prints the result as the daemon has
+ * written it. Returns the exit status. */
+int cli_pass_on(const struct cli *cli, json_t *request);
+
 /* Prints result as JSON. Returns the exit status. */
 int cli_print_json(const json_t *result);
 

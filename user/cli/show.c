@@ -92,10 +92,12 @@ int verb_show(const struct cli *cli, int count, char **arguments)
 	request = make_request(cli, noun, count, arguments, &r);
 	if (r)
 		return r;
+	if (cli->json)
+		return cli_pass_on(cli, request);
 	r = cli_ask(cli, request, &result);
 	if (r)
 		return r;
-	r = cli->json ? cli_print_json(result) : noun->function(cli, result);
+	r = noun->function(cli, result);
 	json_decref(result);
 	return r;
 }

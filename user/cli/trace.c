@@ -48,7 +48,7 @@ static void print_event(const json_t *event)
 	const char *time = member(event, "time");
 	size_t day = strcspn(time, "T");
 
-	printf("%s %+11.3f ms  flow %lld %s  %-13s %s", time[day] ? time + day + 1 : time,
+	printf("%s %+11.3f ms  flow %lld %s  %-14s %s", time[day] ? time + day + 1 : time,
 	       json_number_value(json_object_get(event, "ms")), number(event, "flow"),
 	       member(event, "client"), member(event, "event"), member(event, "text"));
 	print_details(event);

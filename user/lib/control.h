@@ -44,6 +44,14 @@ int control_call(const char *path, const json_t *request, json_t **result, char 
 		 size_t size);
 
 /*
+ * The same, with the result as the JSON text that the daemon has sent, which the
+ * caller frees: a list of ten thousand flows takes longer to be understood and
+ * written again than to be made.
+ */
+int control_call_text(const char *path, const json_t *request, char **result, char *error,
+		      size_t size);
+
+/*
  * The same for an answer in parts: part is called for each with a borrowed
  * reference, and ends it all by returning false. 0 with *result NULL then.
  */

@@ -218,9 +218,10 @@ static int parse_answer(const char *path, const struct answer *answer, json_t **
 	return r;
 }
 
-int control_call(const char *path, const json_t *request, json_t **result, char *error, size_t size)
+/* One request, and the one line that answers it. */
+static int exchange(const char *path, const json_t *request, struct answer *answer, char *error,
+		    size_t size)
 {
-	struct answer answer = { 0 };
 	int fd = connect_to(path, error, size);
 	char *next;
 	int r;
@@ -229,13 +230,55 @@ int control_call(const char *path, const json_t *request, json_t **result, char 
 		return fd;
 	r = send_request(fd, request);
 	if (!r)
-		r = receive_line(fd, &answer, &next);
+		r = receive_line(fd, answer, &next);
 	if (r)
 		r = fail_exchange(path, r, error, size);
-	else
+	close(fd);
+	return r;
+}
+
+int control_call(const char *path, const json_t *request, json_t **result, char *error, size_t size)
+{
+	struct answer answer = { 0 };
+	int r = exchange(path, request, &answer, error, size);
+
+	if (!r)
 		r = parse_answer(path, &answer, result, error, size);
 	free(answer.text);
-	close(fd);
+	return r;
+}
+
+/* What control_server.c puts around a result. */
+static const char result_begin[] = "{\"result\":";
+
+/* The text of a result within its line; NULL: it is none, or not written as ours are. */
+static char *cut_result(char *line)
+{
+	size_t length = strlen(line), begin = sizeof(result_begin) - 1;
+
+	if (length <= begin + 1 || strncmp(line, result_begin, begin) || line[length - 1] != '}')
+		return NULL;
+	line[length - 1] = '\0';
+	return line + begin;
+}
+
+int control_call_text(const char *path, const json_t *request, char **result, char *error,
+		      size_t size)
+{
+	struct answer answer = { 0 };
+	json_t *parsed = NULL;
+	int r = exchange(path, request, &answer, error, size);
+	char *cut = r ? NULL : cut_result(answer.text);
+
+	*result = NULL;
+	if (cut)
+		*result = strdup(cut);
+	else if (!r && !(r = parse_answer(path, &answer, &parsed, error, size)))
+		*result = json_dumps(parsed, JSON_COMPACT | JSON_ENCODE_ANY);
+	if (!r && !*result)
+		r = fail(error, size, -ENOMEM, "no memory for the answer of sluiced");
+	json_decref(parsed);
+	free(answer.text);
 	return r;
 }
 

@@ -1,20 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* The configuration, and whether this host is one that can serve what it names. */
 #include <arpa/inet.h>
-#include <errno.h>
-#include <net/if.h>
 #include <pwd.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "address.h"
 #include "doctor.h"
 #include "netlink.h"
-#include "route.h"
-#include "socket_owner.h"
 
 /* Remotes whose route is looked at: enough to see what is wrong. */
 #define PROXIES_LOOKED_AT 256
@@ -45,39 +37,6 @@ static void check_proxy(struct doctor *doctor, const struct proxy_config *proxy)
 			       json_sprintf("name the remote's own address in %s, or remove this "
 					    "one: ip address show to %s",
 					    doctor->config_path, address));
-}
-
-/* The registrar's port, taken by somebody else. */
-static void check_registrar(struct doctor *doctor)
-{
-	const struct registrar_config *registrar = &doctor->config->registrar;
-	struct sockaddr_storage address;
-	char listen_at[ENDPOINT_TEXT_MAX], name[64] = "";
-	socklen_t length;
-	int fd, on = 1;
-	pid_t pid;
-
-	if (registrar->port == 0 || doctor->lock < 0) /* none, or the gateway has it */
-		return;
-	length = endpoint_to_sockaddr(registrar->address, registrar->port, &address);
-	fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return;
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-	endpoint_format(registrar->address, registrar->port, listen_at);
-	if (bind(fd, (struct sockaddr *)&address, length) == 0 || errno == EADDRNOTAVAIL) {
-		report_good(doctor, "registrar's port");
-	} else if (errno == EADDRINUSE) {
-		pid = socket_owner(registrar->port, name, sizeof(name));
-		report_finding(doctor, SEVERITY_PROBLEM, "port-taken",
-			       json_sprintf("%s, the registrar's address, is taken by %s (pid %d)",
-					    listen_at, pid ? name : "another program", (int)pid),
-			       json_string("sluiced does not start"),
-			       pid ? json_sprintf("kill %d", (int)pid) : NULL,
-			       json_sprintf("stop it, or give registrar another port in %s",
-					    doctor->config_path));
-	}
-	close(fd);
 }
 
 static void check_user(struct doctor *doctor)
@@ -116,5 +75,4 @@ void check_config(struct doctor *doctor)
 	for (size_t i = 0; i < config->proxy_count && i < PROXIES_LOOKED_AT; i++)
 		check_proxy(doctor, &config->proxies[i]);
 	check_user(doctor);
-	check_registrar(doctor);
 }

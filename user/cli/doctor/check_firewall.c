@@ -134,6 +134,24 @@ static void try_port(struct firewall_check *check, const json_t *ruleset, const 
 	try_hook(check, ruleset, "postrouting", &packet);
 }
 
+/* The first port of what a policy allows; without a policy the family is tried in general. */
+static void try_agents_port(struct firewall_check *check, const json_t *ruleset, const char *lan,
+			    bool ipv4)
+{
+	static const uint8_t somewhere[16] = { [10] = 0xff, [11] = 0xff, 192, 0, 2, 1 };
+	struct port_config port = { .service_port = 443, .trunk_port = 443 };
+	uint8_t address[16];
+	const struct policy_config *policy = doctor_policy(check->doctor, ipv4, address);
+
+	if (policy) {
+		if (policy->port_count)
+			port.service_port = port.trunk_port = policy->ports[0].first;
+		try_port(check, ruleset, lan, address, &port);
+	} else if (ipv4) {
+		try_port(check, ruleset, lan, somewhere, &port);
+	}
+}
+
 static void try_all(struct firewall_check *check, const json_t *ruleset)
 {
 	const struct gateway_config *config = check->doctor->config;
@@ -149,14 +167,9 @@ static void try_all(struct firewall_check *check, const json_t *ruleset)
 						 config->proxies[j].address,
 						 &config->proxies[j].ports[k]);
 	/* Agents register what the file does not know: a packet of any of them. */
-	if (tried == 0)
-		for (size_t i = 0; i < config->lan_count; i++) {
-			static const uint8_t somewhere[16] = { [10] = 0xff, [11] = 0xff, 192,
-							       0,	    2,		 1 };
-			static const struct port_config https = { 443, 443, { 0 } };
-
-			try_port(check, ruleset, config->lan[i], somewhere, &https);
-		}
+	for (int ipv4 = 1; tried == 0 && ipv4 >= 0; ipv4--)
+		for (size_t i = 0; i < config->lan_count; i++)
+			try_agents_port(check, ruleset, config->lan[i], ipv4);
 }
 
 /* ---- marks of others ---- */

@@ -12,12 +12,15 @@
 
 #define REVERSE_PATH_STRICT 1
 
-static bool serves_ipv6(const struct gateway_config *config)
+static bool serves_ipv6(const struct doctor *doctor)
 {
+	const struct gateway_config *config = doctor->config;
+	uint8_t address[16];
+
 	for (size_t i = 0; i < config->proxy_count; i++)
 		if (!address_is_ipv4(config->proxies[i].address))
 			return true;
-	return false;
+	return doctor_policy(doctor, false, address) != NULL;
 }
 
 static void check_forwards(struct doctor *doctor, const char *dev, int version)
@@ -36,7 +39,7 @@ static void check_forwards(struct doctor *doctor, const char *dev, int version)
 				   "sluiced is not there"),
 		       json_sprintf("sysctl -w %s=1\nsysctl -w net.ipv%d.conf.%s.forwarding=1", all,
 				    version, dev),
-		       json_string("and make it last, in a file of /etc/sysctl.d:"));
+		       json_string("at once, and in a file of /etc/sysctl.d for the next boot:"));
 }
 
 /* A strict check drops what comes from where no route goes back by the same
@@ -84,7 +87,7 @@ void check_forwarding(struct doctor *doctor)
 		if (!if_nametoindex(dev))
 			continue;
 		check_forwards(doctor, dev, 4);
-		if (serves_ipv6(config))
+		if (serves_ipv6(doctor))
 			check_forwards(doctor, dev, 6);
 		check_reverse_path(doctor, dev);
 		check_valid_mark(doctor, dev);

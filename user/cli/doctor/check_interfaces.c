@@ -84,18 +84,28 @@ static int mtu_of(const char *dev)
 	return query(SIOCGIFMTU, &request) ? 0 : request.ifr_mtu;
 }
 
-/* The interface that leads to the first remote that has a route. */
-static bool find_wan(const struct gateway_config *config, char dev[IF_NAMESIZE])
+static bool leads_to(const uint8_t address[16], char dev[IF_NAMESIZE])
 {
 	int ifindex;
+
+	return route_interface(address, &ifindex) == 0 && if_indextoname((unsigned)ifindex, dev);
+}
+
+/* The interface that leads to the first remote, or remote to be, that has a route. */
+static bool find_wan(const struct doctor *doctor, char dev[IF_NAMESIZE])
+{
+	const struct gateway_config *config = doctor->config;
+	uint8_t address[16];
 
 	if (config->wan_count) {
 		snprintf(dev, IF_NAMESIZE, "%s", config->wan[0]);
 		return true;
 	}
 	for (size_t i = 0; i < config->proxy_count; i++)
-		if (route_interface(config->proxies[i].address, &ifindex) == 0 &&
-		    if_indextoname((unsigned)ifindex, dev))
+		if (leads_to(config->proxies[i].address, dev))
+			return true;
+	for (int ipv4 = 1; ipv4 >= 0; ipv4--)
+		if (doctor_policy(doctor, ipv4, address) && leads_to(address, dev))
 			return true;
 	return false;
 }
@@ -107,7 +117,7 @@ static void check_mtu(struct doctor *doctor, const char *lan)
 	char wan[IF_NAMESIZE];
 	int lan_mtu = mtu_of(lan), wan_mtu;
 
-	if (!find_wan(doctor->config, wan))
+	if (!find_wan(doctor, wan))
 		return;
 	wan_mtu = mtu_of(wan);
 	if (wan_mtu == 0 || lan_mtu <= wan_mtu || firewall_clamps_mss())

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "address.h"
 #include "control.h"
 #include "log.h"
 #include "namespace_lock.h"
@@ -21,10 +22,11 @@ static const struct {
 	check_function *check;
 } groups[] = {
 	{ "kernel", check_kernel },	    { "sockets", check_sockets },
-	{ "configuration", check_config },  { "daemon", check_daemon },
-	{ "interfaces", check_interfaces }, { "forwarding", check_forwarding },
-	{ "policy routing", check_rules },  { "firewall", check_firewall },
-	{ "limits", check_limits },	    { "leftovers", check_leftovers },
+	{ "configuration", check_config },  { "listeners", check_listeners },
+	{ "daemon", check_daemon },	    { "interfaces", check_interfaces },
+	{ "forwarding", check_forwarding }, { "policy routing", check_rules },
+	{ "firewall", check_firewall },	    { "limits", check_limits },
+	{ "leftovers", check_leftovers },
 };
 
 bool doctor_is_ours(const struct doctor *doctor, const char *dev)
@@ -38,6 +40,25 @@ bool doctor_is_ours(const struct doctor *doctor, const char *dev)
 		if (!strcmp(config->wan[i], dev))
 			return true;
 	return false;
+}
+
+const struct policy_config *doctor_policy(const struct doctor *doctor, bool ipv4,
+					  uint8_t address[16])
+{
+	const struct gateway_config *config = doctor->config;
+
+	for (size_t i = 0; config && i < config->policy_count; i++)
+		for (size_t j = 0; j < config->policies[i].address_count; j++) {
+			const struct address_prefix *prefix = &config->policies[i].addresses[j];
+
+			if (address_is_ipv4(prefix->address) != ipv4)
+				continue;
+			memcpy(address, prefix->address, 16);
+			if (prefix->bits < 128)
+				address[15] |= 1; /* its first host, as far as anybody knows */
+			return &config->policies[i];
+		}
+	return NULL;
 }
 
 long doctor_sysctl(const char *format, ...)

@@ -38,8 +38,9 @@ struct doctor {
 /* One group of checks. */
 typedef void check_function(struct doctor *doctor);
 
-check_function check_kernel, check_sockets, check_config, check_daemon, check_interfaces,
-	check_forwarding, check_rules, check_firewall, check_limits, check_leftovers;
+check_function check_kernel, check_sockets, check_config, check_listeners, check_daemon,
+	check_interfaces, check_forwarding, check_rules, check_firewall, check_limits,
+	check_leftovers;
 
 /* ---- report.c ---- */
 
@@ -64,6 +65,11 @@ void report_print(const struct doctor *doctor);
 
 /* True when the configuration names the interface, as lan or wan. */
 bool doctor_is_ours(const struct doctor *doctor, const char *dev);
+
+/* The first policy that lets an agent register an address of a family, and such an
+ * address; NULL: there is none. */
+const struct policy_config *doctor_policy(const struct doctor *doctor, bool ipv4,
+					  uint8_t address[16]);
 
 /* A whole number from a file below /proc/sys; -1: it cannot be read. */
 long doctor_sysctl(const char *format, ...) __attribute__((format(printf, 1, 2)));
