@@ -42,15 +42,6 @@ def service(port, **keys):
     return f"service {port} {{{lines} }}\n"
 
 
-def log_length(namespace, program):
-    """Characters in the log that the namespace's next process writes to."""
-    name = f"{namespace.name}-{os.path.basename(program)}-{len(namespace.processes)}.log"
-    with contextlib.suppress(FileNotFoundError):
-        with open(os.path.join(namespace.directory, name), errors="replace") as text:
-            return len(text.read())
-    return 0
-
-
 class Agent:
     """sluice-agent in a namespace, by default the remote's."""
 
@@ -85,8 +76,6 @@ class Agent:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
             notify.bind(path)
             notify.settimeout(20)
-            # an agent of an earlier test may have had the same log
-            self.earlier = log_length(self.namespace, AGENT)
             self.process = self.namespace.spawn(AGENT, "-c", self.config,
                                                 env={**os.environ, "NOTIFY_SOCKET": path})
             assert "READY=1" in notify.recv(4096).decode()
@@ -109,7 +98,7 @@ class Agent:
         wait_for(lambda: text in self.output(), f"the agent says {text!r}", timeout)
 
     def output(self):
-        return self.process.output()[self.earlier:]
+        return self.process.output()
 
 
 def registered(gateway, address, port, state="active"):

@@ -93,6 +93,12 @@ int trunk_tuning_apply(struct trunk_tuning *tuning, const struct agent_config *c
 	return result;
 }
 
+/* Without a rate a round trip is of no use. */
+static bool is_left_to_measure(const struct wan_params *params)
+{
+	return params->rtt_us == 0 && (params->rate > 0 || params->peak > 0);
+}
+
 static bool is_tuned(const struct trunk_tuning *tuning, uint16_t port)
 {
 	for (size_t i = 0; i < tuning->port_count; i++)
@@ -114,7 +120,7 @@ void trunk_tuning_path(struct trunk_tuning *tuning, const struct agent_config *c
 	for (size_t i = 0; i < config->service_count; i++) {
 		const struct agent_service *service = &config->services[i];
 
-		if (service->params.rtt_us == 0 && is_tuned(tuning, service->trunk_port))
+		if (is_left_to_measure(&service->params) && is_tuned(tuning, service->trunk_port))
 			tuned += set_port(tuning, service) == 0;
 	}
 	if (tuned > 0)
