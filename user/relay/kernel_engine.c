@@ -86,12 +86,12 @@ static uint32_t send_buffer(const struct leg *leg)
 
 /* The kernel's worker stalls for a jiffy when the send queue fills half of the
  * buffer, so this holds twice the budget (the kernel doubles what it is given), or
- * the budget is what fits: without CAP_NET_ADMIN, net.core.wmem_max is the most. */
+ * the budget is what fits. Without CAP_NET_ADMIN the buffer is left as it is: SO_SNDBUF
+ * could end its autotuning below what that reaches. */
 static uint32_t fit_budget(const struct leg *leg, uint32_t budget)
 {
-	if (send_buffer(leg) / 2 < budget &&
-	    socket_set_int(leg->fd, SOL_SOCKET, SO_SNDBUFFORCE, (int)budget))
-		socket_set_int(leg->fd, SOL_SOCKET, SO_SNDBUF, (int)budget);
+	if (send_buffer(leg) / 2 < budget)
+		socket_set_int(leg->fd, SOL_SOCKET, SO_SNDBUFFORCE, (int)budget);
 	return MIN(send_buffer(leg) / 2, budget);
 }
 
@@ -114,7 +114,8 @@ bool kernel_engine_take(struct relay_flow *flow)
 
 	/* The kernel takes no MPTCP socket. */
 	if (!relay->kernel || flow->client.mptcp || flow->remote.mptcp || flow->up.in_pipe ||
-	    flow->down.in_pipe || flow->up.finished || flow->down.finished)
+	    flow->down.in_pipe || flow->up.finished || flow->down.finished ||
+	    relay->kernel->free_count == 0)
 		return false;
 	if (!flow->budget)
 		flow->budget = KERNEL_BUDGET_DEFAULT;
@@ -140,9 +141,19 @@ static uint64_t passed(const struct direction *direction)
 	return __atomic_load_n(&direction->shared->passed, __ATOMIC_SEQ_CST);
 }
 
-bool kernel_engine_has_passed(const struct direction *direction)
+static bool has_passed(const struct direction *direction)
 {
-	return direction->shared && passed(direction) != direction->taken;
+	return passed(direction) != direction->taken;
+}
+
+static bool is_broken(const struct direction *direction)
+{
+	return __atomic_load_n(&direction->shared->broken, __ATOMIC_RELAXED);
+}
+
+bool kernel_engine_needs_relay(const struct direction *direction)
+{
+	return direction->shared && (is_broken(direction) || has_passed(direction));
 }
 
 bool kernel_engine_is_passing(const struct direction *direction)
@@ -270,7 +281,7 @@ static enum step end(struct relay_flow *flow, struct direction *direction)
 	kernel_engine_look(direction);
 	if (read_info(direction->from, &info))
 		return STEP_FROM_FAILED;
-	if (kernel_engine_has_passed(direction) ||
+	if (has_passed(direction) ||
 	    info.tcpi_bytes_received != direction->read_before + direction->bytes + 1) {
 		flow_look_soon(flow);
 		return STEP_WAIT;
@@ -285,7 +296,7 @@ static ssize_t read_passed(const struct direction *direction, char *bytes, size_
 {
 	ssize_t got = recv(direction->from->fd, bytes, size, MSG_DONTWAIT);
 
-	if (got < 0 && errno == EAGAIN && kernel_engine_has_passed(direction))
+	if (got < 0 && errno == EAGAIN && has_passed(direction))
 		got = recv(direction->from->fd, bytes, size, MSG_DONTWAIT);
 	return got;
 }
@@ -293,10 +304,12 @@ static ssize_t read_passed(const struct direction *direction, char *bytes, size_
 /* Nothing is left to read: all that comes now is the kernel's to carry. */
 static enum step caught_up(struct relay_flow *flow, struct direction *direction)
 {
+	if (has_passed(direction)) {
+		flow_look_soon(flow); /* still readable: a held direction comes back here */
+		return STEP_WAIT;
+	}
 	direction->from->readable = false;
-	if (kernel_engine_has_passed(direction))
-		flow_look_soon(flow);
-	else if (direction->shared->held)
+	if (direction->shared->held)
 		__atomic_store_n(&direction->shared->held, 0, __ATOMIC_SEQ_CST);
 	return STEP_WAIT;
 }
@@ -307,7 +320,7 @@ enum step kernel_engine_move(struct relay_flow *flow, struct direction *directio
 	ssize_t got;
 
 	kernel_engine_look(direction);
-	if (__atomic_load_n(&direction->shared->broken, __ATOMIC_RELAXED)) {
+	if (is_broken(direction)) {
 		errno = EPROTO;
 		return STEP_FROM_FAILED;
 	}
@@ -315,11 +328,10 @@ enum step kernel_engine_move(struct relay_flow *flow, struct direction *directio
 		return STEP_WAIT;
 	if (direction->kept)
 		return write_kept(flow, direction);
-	if (direction->finished ||
-	    (!direction->from->readable && !kernel_engine_has_passed(direction)))
+	if (direction->finished || (!direction->from->readable && !has_passed(direction)))
 		return STEP_WAIT;
 	/* Rather wait in the receive buffer than here. */
-	if (!direction->drained && kernel_engine_has_passed(direction) && !is_drained(direction)) {
+	if (!direction->drained && has_passed(direction) && !is_drained(direction)) {
 		flow_look_soon(flow);
 		return STEP_WAIT;
 	}

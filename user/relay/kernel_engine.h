@@ -24,7 +24,7 @@ void kernel_engine_close(struct relay *relay);
 /*
  * Gives a joined flow to the kernel. Nothing of it may be in a pipe, and neither
  * peer may have finished. True when the flow is kernel_engine_move()'s from now
- * on; false when it is as it was.
+ * on; false when it is as it was, but maybe for larger send buffers.
  */
 bool kernel_engine_take(struct relay_flow *flow);
 
@@ -37,8 +37,8 @@ bool kernel_engine_is_through(struct relay_flow *flow, const struct direction *d
 /* Adds what the kernel has carried meanwhile to the direction's bytes. */
 void kernel_engine_look(struct direction *direction);
 
-/* True when the program has passed bytes that were not taken. */
-bool kernel_engine_has_passed(const struct direction *direction);
+/* True when the program has passed bytes that were not taken, or has given up. */
+bool kernel_engine_needs_relay(const struct direction *direction);
 
 /* True when the relay carries the direction's bytes: some are passed and not forwarded. */
 bool kernel_engine_is_passing(const struct direction *direction);

@@ -120,8 +120,8 @@ void flow_check(struct relay_flow *flow)
 
 	keep_alive(flow);
 	engine_look(flow);
-	if (flow->state == FLOW_CLOSING || kernel_engine_has_passed(&flow->up) ||
-	    kernel_engine_has_passed(&flow->down))
+	if (flow->state == FLOW_CLOSING || kernel_engine_needs_relay(&flow->up) ||
+	    kernel_engine_needs_relay(&flow->down))
 		engine_run(flow);
 	engine_consider_idle(flow);
 	if (flow->state >= FLOW_OPEN && flow->state < FLOW_ENDED && limit_ns &&
