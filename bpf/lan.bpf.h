@@ -123,8 +123,11 @@ static __always_inline struct bpf_sock *socket_lookup(void *ctx, const struct ha
  * listen port. */
 static __always_inline struct bpf_sock *leg_lookup(void *ctx, const struct packet *packet)
 {
-	struct bpf_sock *sk = socket_lookup(ctx, &packet->landing, packet->ipv6);
+	struct bpf_sock *sk;
 
+	if (packet->no_leg)
+		return NULL;
+	sk = socket_lookup(ctx, &packet->landing, packet->ipv6);
 	if (!sk)
 		return NULL;
 	/* A new SYN may reuse the tuple of a leg in TIME_WAIT, as it may at any

@@ -54,6 +54,8 @@ struct packet {
 	__u16 vlan_proto; /* its TPID, network byte order; 0: there was none */
 	bool ipv6;
 	bool syn; /* a first SYN: SYN without ACK or RST */
+	bool shared_landing; /* by a next-hop entry, which stands for many remotes (XDP) */
+	bool no_leg; /* whatever is at such a landing is not for this remote */
 };
 
 /* The same for ICMP (RFC 792) and ICMPv6 (RFC 4443). <linux/icmp.h> would pull

@@ -31,14 +31,23 @@ static __always_inline long load_frame(void *ctx, void *to, __u32 length)
 	return bpf_xdp_load_bytes(ctx, 0, to, length);
 }
 
+/* Both ways must lead to each other: the client's port may lead to another
+ * remote behind the same router by now. */
 static __always_inline bool find_rerouted_landing(struct packet *packet)
 {
 	const struct nexthop_flow *flow = bpf_map_lookup_elem(&nexthop_flows, &packet->tuple);
+	struct half_open_key landing = packet->tuple, back;
 
 	if (!flow)
 		return false;
-	__builtin_memcpy(packet->landing.remote, flow->address, 16);
-	packet->landing.service_port = (__u16)flow->port;
+	__builtin_memcpy(landing.remote, flow->address, 16);
+	landing.service_port = (__u16)flow->port;
+	back = landing;
+	if (!remote_of_landing(&back) || back.service_port != packet->tuple.service_port ||
+	    !same_address(back.remote, packet->tuple.remote))
+		return false;
+	packet->landing = landing;
+	packet->shared_landing = true;
 	return true;
 }
 
@@ -46,8 +55,11 @@ static __always_inline bool find_landing(void *ctx, struct packet *packet,
 					 const struct proxy_value *proxy,
 					 const struct port_value *port)
 {
-	if (proxy->flags & PROXY_NEXTHOP && find_rerouted_landing(packet))
-		return true;
+	if (proxy->flags & PROXY_NEXTHOP) {
+		if (find_rerouted_landing(packet))
+			return true;
+		packet->shared_landing = packet->no_leg = true;
+	}
 	if (!port->listen_port ||
 	    !lan_address(packet->ifindex, packet->ipv6, packet->landing.remote)) {
 		count_pass(no_listen_port);

@@ -41,6 +41,39 @@ void rewrite_set_listen_port(bool ipv6)
 		     0);
 }
 
+void rewrite_set_nexthop(bool ipv6)
+{
+	struct listen_value value = { .service_port = SERVICE_PORT, .flags = PROXY_NEXTHOP };
+	int flows = bpf_map__fd(rig.skeleton->maps.nexthop_flows);
+	struct half_open_key flow;
+	uint32_t key = LISTEN_PORT;
+
+	while (bpf_map_get_next_key(flows, NULL, &flow) == 0)
+		cr_assert_eq(bpf_map_delete_elem(flows, &flow), 0);
+	/* As if they were routers themselves: of the route see test_nexthop.c. */
+	rig_set_proxy(REMOTE, ipv6, PROXY_NEXTHOP);
+	rig_set_proxy(STRANGER, ipv6, PROXY_NEXTHOP);
+	packet_address(ROUTER, ipv6, value.address);
+	cr_assert_eq(bpf_map__update_elem(rig.skeleton->maps.listen_table, &key, sizeof(key),
+					  &value, sizeof(value), BPF_ANY),
+		     0);
+}
+
+void rewrite_keep_landing(enum address_name remote, bool ipv6, bool stale)
+{
+	struct packet_spec spec = { .ipv6 = ipv6, .to = remote };
+	struct packet_spec landed = { .ipv6 = ipv6, .to = GATEWAY, .to_port = LISTEN_PORT };
+	struct half_open_key tuple = rig_tuple(&spec), landing = rig_tuple(&landed);
+	struct nexthop_flow there = { .port = LISTEN_PORT }, back = { .port = SERVICE_PORT };
+	int flows = bpf_map__fd(rig.skeleton->maps.nexthop_flows);
+
+	packet_address(GATEWAY, ipv6, there.address);
+	packet_address(remote, ipv6, back.address);
+	cr_assert_eq(bpf_map_update_elem(flows, &tuple, &there, BPF_ANY), 0);
+	if (!stale)
+		cr_assert_eq(bpf_map_update_elem(flows, &landing, &back, BPF_ANY), 0);
+}
+
 void rewrite_delete_addresses(void)
 {
 	struct lan_interface interface = { 0 };

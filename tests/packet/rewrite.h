@@ -19,6 +19,13 @@ void rewrite_open(void);
 /* Whom LISTEN_PORT stands for: REMOTE of the family. */
 void rewrite_set_listen_port(bool ipv6);
 
+/* LISTEN_PORT stands for a router, behind which are REMOTE and STRANGER. */
+void rewrite_set_nexthop(bool ipv6);
+
+/* Enters the client's connection to the remote of that name as one that landed;
+ * stale: the way back is another's by now. */
+void rewrite_keep_landing(enum address_name remote, bool ipv6, bool stale);
+
 /* The interface has no address of the gateway's. */
 void rewrite_delete_addresses(void);
 

@@ -159,6 +159,82 @@ Test(xdp, packets_of_a_leg_land_at_it)
 	CHECK_REWRITES(HOOK_XDP, leg_rows);
 }
 
+/* ---- remotes behind one router, which share a listen port ---- */
+
+static const struct packet_spec by_stranger = { .from = STRANGER,
+						.from_port = SERVICE_PORT,
+						.to = CLIENT,
+						.to_port = CLIENT_PORT,
+						.flags = ACK };
+
+static void leg_to_remote(bool ipv6)
+{
+	rewrite_set_nexthop(ipv6);
+	rewrite_keep_landing(REMOTE, ipv6, false);
+}
+
+static void leg_to_remote_and_stale_entry(bool ipv6)
+{
+	leg_to_remote(ipv6);
+	rewrite_keep_landing(STRANGER, ipv6, true);
+}
+
+static const struct rewrite_row shared_rows[] = {
+	{ "of the leg",
+	  BOTH_FAMILIES,
+	  { .flags = ACK },
+	  { LANDED, .flags = ACK },
+	  false,
+	  TAKEN,
+	  .arrange = leg_to_remote },
+	{ "of an older flow to the other remote",
+	  BOTH_FAMILIES,
+	  { .to = STRANGER, .flags = ACK },
+	  .unchanged = true,
+	  .counter = COUNTED_older_flow,
+	  .verdict = XDP_PASS,
+	  .arrange = leg_to_remote },
+	{ "SYN to the other remote",
+	  BOTH_FAMILIES,
+	  { .to = STRANGER },
+	  .unchanged = true,
+	  .counter = COUNTED_listen_port_busy,
+	  .verdict = XDP_PASS,
+	  .arrange = leg_to_remote },
+	{ "ACK to the other remote, which had the listen port before",
+	  BOTH_FAMILIES,
+	  { .to = STRANGER, .flags = ACK },
+	  .unchanged = true,
+	  .counter = COUNTED_older_flow,
+	  .verdict = XDP_PASS,
+	  .arrange = leg_to_remote_and_stale_entry },
+	{ "SYN to the other remote, which had the listen port before",
+	  BOTH_FAMILIES,
+	  { .to = STRANGER },
+	  .unchanged = true,
+	  .counter = COUNTED_listen_port_busy,
+	  .verdict = XDP_PASS,
+	  .arrange = leg_to_remote_and_stale_entry },
+	{ "ICMP error about a flow to the other remote",
+	  IPV4_ONLY,
+	  { .protocol = IPPROTO_ICMP,
+	    .icmp_type = 3,
+	    .icmp_code = 4,
+	    .from = ROUTER,
+	    .to = STRANGER,
+	    .quoted = &by_stranger },
+	  .unchanged = true,
+	  .counter = COUNTED_not_tcp,
+	  .verdict = XDP_PASS,
+	  .arrange = leg_to_remote },
+};
+
+Test(xdp, a_leg_gets_nothing_that_is_for_another_remote_behind_the_same_router)
+{
+	open_legs();
+	CHECK_REWRITES(HOOK_XDP, shared_rows);
+}
+
 static const struct rewrite_row other_rows[] = {
 	{ "SYN to be accepted early",
 	  BOTH_FAMILIES,
