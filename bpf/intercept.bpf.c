@@ -85,6 +85,17 @@ static __always_inline bool keep_landing(void *ctx, const struct packet *packet,
 	return true;
 }
 
+/* Nobody else has a remote's address here. */
+static __always_inline bool is_landing_free(void *ctx, const struct packet *packet)
+{
+	return true;
+}
+
+static __always_inline bool is_leg_socket(struct bpf_sock *sk)
+{
+	return true;
+}
+
 /* Gives the packet to sk and up the stack. */
 static __always_inline bool to_leg(void *ctx, const struct packet *packet, struct bpf_sock *sk)
 {

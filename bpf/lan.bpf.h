@@ -53,8 +53,15 @@ static bool find_landing(void *ctx, struct packet *packet, const struct proxy_va
 /* The same where no entry tells, for a flow of a next-hop entry; counts nothing. */
 static bool find_rerouted_landing(struct packet *packet);
 
+/* True when nothing is in the way of a new leg at packet->landing, where no leg
+ * of the packet's is; counts nothing. */
+static bool is_landing_free(void *ctx, const struct packet *packet);
+
 /* The connection begins: notes what find_landing() needs for its other packets. */
 static bool keep_landing(void *ctx, const struct packet *packet, const struct proxy_value *proxy);
+
+/* False when the socket at a landing is for certain none of ours. */
+static bool is_leg_socket(struct bpf_sock *sk);
 
 /* Sends the packet to the leg sk, and releases sk. False: counted why. */
 static bool to_leg(void *ctx, const struct packet *packet, struct bpf_sock *sk);
@@ -119,8 +126,7 @@ static __always_inline struct bpf_sock *socket_lookup(void *ctx, const struct ha
 }
 
 /* The leg that the packet belongs to, by its landing, or NULL; the caller
- * releases it. Only a leg of ours can own a remote's address here, or have a
- * listen port. */
+ * releases it. */
 static __always_inline struct bpf_sock *leg_lookup(void *ctx, const struct packet *packet)
 {
 	struct bpf_sock *sk;
@@ -130,6 +136,10 @@ static __always_inline struct bpf_sock *leg_lookup(void *ctx, const struct packe
 	sk = socket_lookup(ctx, &packet->landing, packet->ipv6);
 	if (!sk)
 		return NULL;
+	if (!is_leg_socket(sk)) {
+		bpf_sk_release(sk);
+		return NULL;
+	}
 	/* A new SYN may reuse the tuple of a leg in TIME_WAIT, as it may at any
 	 * host (RFC 6191); everything else in TIME_WAIT is the old leg's. */
 	if (sk->state == BPF_TCP_LISTEN || (sk->state == BPF_TCP_TIME_WAIT && packet->syn)) {
@@ -288,6 +298,10 @@ static __always_inline enum verdict fresh_syn(void *ctx, const struct packet *pa
 	/* Asked first: a SYN that passes must not be the relay's as well. */
 	if (early && !has_listener(packet, relay)) {
 		count(no_listener);
+		return PASS;
+	}
+	if (!is_landing_free(ctx, packet)) {
+		count(listen_port_busy);
 		return PASS;
 	}
 	if (!keep_landing(ctx, packet, proxy))

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The few fields of the kernel's TCP socket that linkrate uses. Names are what
+ * The few fields of the kernel's TCP socket that linkrate and the
+ * XDP way in use. Names are what
  * counts: where the fields are is found at load time (CO-RE).
  */
 #ifndef SLUICE_TCP_SOCK_BPF_H
@@ -23,6 +24,7 @@ struct sock {
 	unsigned long sk_pacing_rate; /* bytes a second */
 	unsigned long sk_max_pacing_rate; /* all ones: no bound */
 	__u32 sk_pacing_status;
+	__u32 sk_mark;
 } KERNEL_STRUCT;
 
 struct inet_sock {

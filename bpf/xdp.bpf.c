@@ -11,6 +11,7 @@
 #include "lan.bpf.h"
 #include "listen.bpf.h"
 #include "rewrite.bpf.h"
+#include "tcp_sock.bpf.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -69,22 +70,32 @@ static __always_inline bool find_landing(void *ctx, struct packet *packet,
 	return true;
 }
 
+/* A service of the gateway's own may have a listen port, and be talking to the
+ * client's port. What is no full socket has no mark that can be read. */
+static __always_inline bool is_leg_socket(struct bpf_sock *sk)
+{
+	struct tcp_sock *full = bpf_skc_to_tcp_sock(sk);
+
+	return !full || (full->inet_conn.icsk_inet.sk.sk_mark & MARK_MASK) == MARK_LAN_LEG;
+}
+
 /* Remotes behind one router share a listen port, so a client's port can lead to
- * one of them at a time: as long as it does, others are forwarded. */
+ * one of them at a time: as long as it does, others are forwarded. So is a SYN
+ * that would land in a connection of somebody else's. */
 static __always_inline bool is_landing_free(void *ctx, const struct packet *packet)
 {
 	struct half_open_key other = packet->landing;
 	struct bpf_sock *sk;
 	bool free;
 
-	if (!remote_of_landing(&other) || same_address(other.remote, packet->tuple.remote))
-		return true;
-	if (bpf_map_lookup_elem(&half_open, &other))
+	if (packet->shared_landing && remote_of_landing(&other) &&
+	    !same_address(other.remote, packet->tuple.remote) &&
+	    bpf_map_lookup_elem(&half_open, &other))
 		return false;
 	sk = socket_lookup(ctx, &packet->landing, packet->ipv6);
 	if (!sk)
 		return true;
-	free = sk->state == BPF_TCP_TIME_WAIT;
+	free = sk->state == BPF_TCP_TIME_WAIT || sk->state == BPF_TCP_LISTEN;
 	bpf_sk_release(sk);
 	return free;
 }
@@ -97,10 +108,6 @@ static __always_inline bool keep_landing(void *ctx, const struct packet *packet,
 
 	if (!(proxy->flags & PROXY_NEXTHOP))
 		return true;
-	if (!is_landing_free(ctx, packet)) {
-		count(listen_port_busy);
-		return false;
-	}
 	__builtin_memcpy(there.address, packet->landing.remote, 16);
 	__builtin_memcpy(back.address, packet->tuple.remote, 16);
 	if (!bpf_map_update_elem(&nexthop_flows, &packet->tuple, &there, BPF_ANY) &&

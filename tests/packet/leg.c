@@ -82,6 +82,11 @@ struct leg leg_open_own_service(bool ipv6)
 	return open_to(GATEWAY, LISTEN_PORT, 0, ipv6);
 }
 
+void leg_listen_own_service(bool ipv6)
+{
+	cr_assert_eq(listen(bound_socket(GATEWAY, ipv6, LISTEN_PORT), 1), 0);
+}
+
 void leg_close(struct leg *leg)
 {
 	char nothing;

@@ -27,6 +27,9 @@ struct leg leg_open_landed(bool ipv6);
 /* A connection to a service of the gateway's own that happens to have that port. */
 struct leg leg_open_own_service(bool ipv6);
 
+/* The service alone, to which nobody is connected. */
+void leg_listen_own_service(bool ipv6);
+
 /* Closes it, the remote's end first: that end is then in TIME_WAIT. */
 void leg_close(struct leg *leg);
 

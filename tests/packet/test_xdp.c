@@ -179,6 +179,12 @@ static void leg_to_remote_and_stale_entry(bool ipv6)
 	rewrite_keep_landing(STRANGER, ipv6, true);
 }
 
+static void landing_of_stranger(bool ipv6)
+{
+	rewrite_set_nexthop(ipv6);
+	rewrite_keep_landing(STRANGER, ipv6, false);
+}
+
 static const struct rewrite_row shared_rows[] = {
 	{ "of the leg",
 	  BOTH_FAMILIES,
@@ -523,12 +529,56 @@ Test(xdp, a_service_of_the_gateways_own_at_a_listen_port_is_left_alone)
 		  .verdict = PASS },
 	};
 
+	/* Nor does what its client sends to the remote end there. */
+	static const struct rewrite_row swallowed[] = {
+		{ "SYN to the remote",
+		  BOTH_FAMILIES,
+		  { 0 },
+		  .unchanged = true,
+		  .counter = COUNTED_listen_port_busy,
+		  .verdict = XDP_PASS },
+		{ "ACK to the remote",
+		  BOTH_FAMILIES,
+		  { .flags = ACK },
+		  .unchanged = true,
+		  .counter = COUNTED_older_flow,
+		  .verdict = XDP_PASS },
+	};
+
 	rig_open(NULL);
 	leg_addresses();
 	rewrite_open();
 	leg_open_own_service(false);
 	leg_open_own_service(true);
 	CHECK_REWRITES(HOOK_TC_EGRESS, rows);
+	CHECK_REWRITES(HOOK_XDP, swallowed);
+}
+
+/* It listens to all addresses; SYNs that are known go to the relay's listener all the same. */
+Test(xdp, a_listener_at_a_listen_port_is_not_in_the_way)
+{
+	static const struct rewrite_row rows[] = {
+		{ "SYN",
+		  BOTH_FAMILIES,
+		  { 0 },
+		  .unchanged = true,
+		  .counter = COUNTED_syn_held,
+		  .verdict = XDP_DROP },
+		{ "SYN, a remote behind a router",
+		  BOTH_FAMILIES,
+		  { 0 },
+		  .unchanged = true,
+		  .counter = COUNTED_syn_held,
+		  .verdict = XDP_DROP,
+		  .arrange = landing_of_stranger },
+	};
+
+	rig_open(NULL);
+	leg_addresses();
+	rewrite_open();
+	leg_listen_own_service(false);
+	leg_listen_own_service(true);
+	CHECK_REWRITES(HOOK_XDP, rows);
 }
 
 /* ---- ICMP errors ---- */
