@@ -138,6 +138,10 @@ static __always_inline bool is_within_rate(const struct packet *packet, __u64 no
 /* Provided by each way in: copies the first bytes of the frame. 0 on success. */
 static long load_frame(void *ctx, void *to, __u32 length);
 
+/* Provided by each way in: notes what it needs to find the landing of the
+ * connection's other packets. False: counted why. */
+static bool keep_landing(const struct packet *packet, __u32 relay);
+
 /* Copies the headers of the SYN into the event. */
 static __always_inline long event_copy_frame(void *ctx, const struct packet *packet,
 					     struct syn_event *event)
@@ -189,6 +193,13 @@ static __always_inline enum take_result syn_take(void *ctx, const struct packet 
 		bpf_ringbuf_discard(event, 0);
 		return result;
 	}
+	/* Last, as a flood must not fill that table with what is not taken, and before
+	 * the relay knows, as it takes that away with the flow. */
+	if (!keep_landing(packet, relay)) {
+		half_open_give_up(&value, packet);
+		bpf_ringbuf_discard(event, 0);
+		return TAKE_REFUSED;
+	}
 	event->tuple = packet->tuple;
 	event->landing = packet->landing;
 	event->isn = packet->seq;
@@ -198,6 +209,7 @@ static __always_inline enum take_result syn_take(void *ctx, const struct packet 
 	event->vlan_tci = packet->vlan_tci;
 	event->vlan_proto = packet->vlan_proto;
 	event->held = held;
+	event->shared_landing = packet->shared_landing;
 	bpf_ringbuf_submit(event, 0);
 	return TAKE_DONE;
 }

@@ -79,8 +79,7 @@ static __always_inline bool find_rerouted_landing(struct packet *packet)
 	return true; /* as parse_skb() has left it */
 }
 
-static __always_inline bool keep_landing(void *ctx, const struct packet *packet,
-					 const struct proxy_value *proxy)
+static __always_inline bool keep_landing(const struct packet *packet, __u32 relay)
 {
 	return true;
 }

@@ -57,9 +57,6 @@ static bool find_rerouted_landing(struct packet *packet);
  * of the packet's is; counts nothing. */
 static bool is_landing_free(void *ctx, const struct packet *packet);
 
-/* The connection begins: notes what find_landing() needs for its other packets. */
-static bool keep_landing(void *ctx, const struct packet *packet, const struct proxy_value *proxy);
-
 /* False when the socket at a landing is for certain none of ours. */
 static bool is_leg_socket(struct bpf_sock *sk);
 
@@ -304,8 +301,6 @@ static __always_inline enum verdict fresh_syn(void *ctx, const struct packet *pa
 		count(listen_port_busy);
 		return PASS;
 	}
-	if (!keep_landing(ctx, packet, proxy))
-		return PASS;
 	switch (syn_take(ctx, packet, port, !early, relay, now)) {
 	case TAKE_REFUSED:
 		return PASS;

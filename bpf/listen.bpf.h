@@ -64,7 +64,7 @@ static __always_inline bool remote_of_landing(struct half_open_key *tuple)
 	if (!flow)
 		return false;
 	__builtin_memcpy(tuple->remote, flow->address, 16);
-	tuple->service_port = (__u16)flow->port;
+	tuple->service_port = flow->port;
 	return true;
 }
 

@@ -84,11 +84,11 @@ struct {
 	__type(value, struct lan_interface);
 } lan_interfaces SEC(".maps");
 
-/* Least recently used: packets both ways keep an entry young, as does a leg's
- * keepalive. */
+/* Of 65536 flows. None may push out another's, whose packets would then be lost. */
 struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 131072);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct half_open_key);
 	__type(value, struct nexthop_flow);
 } nexthop_flows SEC(".maps");

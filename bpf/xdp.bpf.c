@@ -42,7 +42,7 @@ static __always_inline bool find_rerouted_landing(struct packet *packet)
 	if (!flow)
 		return false;
 	__builtin_memcpy(landing.remote, flow->address, 16);
-	landing.service_port = (__u16)flow->port;
+	landing.service_port = flow->port;
 	back = landing;
 	if (!remote_of_landing(&back) || back.service_port != packet->tuple.service_port ||
 	    !same_address(back.remote, packet->tuple.remote))
@@ -100,20 +100,24 @@ static __always_inline bool is_landing_free(void *ctx, const struct packet *pack
 	return free;
 }
 
-static __always_inline bool keep_landing(void *ctx, const struct packet *packet,
-					 const struct proxy_value *proxy)
+static __always_inline bool keep_landing(const struct packet *packet, __u32 relay)
 {
-	struct nexthop_flow there = { .port = packet->landing.service_port };
-	struct nexthop_flow back = { .port = packet->tuple.service_port };
+	struct nexthop_flow there = { .port = packet->landing.service_port,
+				      .relay = (__u16)relay,
+				      .isn = packet->seq };
+	struct nexthop_flow back = there;
 
-	if (!(proxy->flags & PROXY_NEXTHOP))
+	if (!packet->shared_landing)
 		return true;
+	back.port = packet->tuple.service_port;
 	__builtin_memcpy(there.address, packet->landing.remote, 16);
 	__builtin_memcpy(back.address, packet->tuple.remote, 16);
-	if (!bpf_map_update_elem(&nexthop_flows, &packet->tuple, &there, BPF_ANY) &&
-	    !bpf_map_update_elem(&nexthop_flows, &packet->landing, &back, BPF_ANY))
-		return true;
-	count(no_listen_port);
+	if (!bpf_map_update_elem(&nexthop_flows, &packet->tuple, &there, BPF_ANY)) {
+		if (!bpf_map_update_elem(&nexthop_flows, &packet->landing, &back, BPF_ANY))
+			return true;
+		bpf_map_delete_elem(&nexthop_flows, &packet->tuple);
+	}
+	count(nexthop_full);
 	return false;
 }
 

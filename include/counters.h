@@ -32,6 +32,7 @@
 	X(listen_port_busy,                                                                   \
 	  "SYN, but the client has its port in use with another remote there: passed")        \
 	X(client_over_budget, "SYN, but the client has too many half-open: passed")           \
+	X(nexthop_full, "SYN by a next-hop entry, but too many are open (XDP): passed")       \
 	X(half_open_full, "SYN, but too many are half-open in all: passed")                   \
 	X(ring_full, "SYN, but the relay's ring buffer is full: passed")                      \
 	X(syn_held, "SYN held until the remote accepts")                                      \

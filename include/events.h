@@ -27,6 +27,7 @@ struct syn_event {
 	__u8 l3_offset; /* where the IP header starts in frame */
 	__u8 l4_offset; /* where the TCP header starts in frame */
 	__u8 frame_len; /* bytes of frame in use: everything up to the end of the TCP header */
+	__u32 shared_landing; /* 1: nexthop_flows has the connection */
 	__u8 frame[SYN_FRAME_MAX]; /* as it came in; its TCP checksum may be partial */
 };
 

@@ -128,11 +128,14 @@ struct lan_interface {
 };
 
 /* nexthop_flows: connections by next-hop entries, which stand for many remotes.
- * Two entries each: the client's tuple leads to the leg's, and back. Key:
- * struct half_open_key. */
+ * Two entries each: the client's tuple leads to the leg's, and back. They are
+ * made when the SYN is taken and go when the flow has ended, or with its relay.
+ * Key: struct half_open_key. */
 struct nexthop_flow {
 	__u8 address[16]; /* the gateway's, or the remote's */
-	__u32 port; /* the listen port, or the service port */
+	__u16 port; /* the listen port, or the service port */
+	__u16 relay; /* index of the relay that has the flow */
+	__u32 isn; /* of its SYN: tells it from a later flow of the same tuple */
 };
 
 /* syn_rates: what a client has left of its rate of SYNs, least recently used
@@ -178,7 +181,7 @@ _Static_assert(sizeof(struct wan_params) == 80, "wan_params has no padding");
 _Static_assert(sizeof(struct half_open_key) == 36, "half_open_key has no padding");
 _Static_assert(sizeof(struct listen_value) == 20, "listen_value has no padding");
 _Static_assert(sizeof(struct lan_interface) == 28, "lan_interface has no padding");
-_Static_assert(sizeof(struct nexthop_flow) == 20, "nexthop_flow has no padding");
+_Static_assert(sizeof(struct nexthop_flow) == 24, "nexthop_flow has no padding");
 _Static_assert(sizeof(struct half_open_value) == 24, "half_open_value has no padding");
 
 #endif

@@ -6,6 +6,8 @@ that are marked `intercepts`.
 """
 import contextlib
 import hashlib
+import ipaddress
+import json
 import os
 import signal
 import socket
@@ -16,7 +18,7 @@ import pytest
 
 from gateway import BUILD, SLUICE, pids_in, serve, title
 from peer import Server, Task, echo_handler, receive_digest
-from rig import IPV4, Capture, Unsupported, echo, reset, run, wait_for
+from rig import IPV4, SOCKET_TIMEOUT, Capture, Unsupported, echo, reset, run, wait_for
 
 pytestmark = [pytest.mark.stealing, pytest.mark.intercepts("xdp")]
 
@@ -265,6 +267,65 @@ def test_clients_never_see_the_gateways_address(net, gateway, family):
     wait_for(lambda: not gateway.flows(), "the flows end")
     heard = capture.segments(lambda s: not s.outgoing)
     assert {(s.source, s.source_port) for s in heard} == {(family.remote, 5000)}
+
+
+# ---- next hops ----
+
+@contextlib.contextmanager
+def another_remote(net, family):
+    """One more address behind the same router."""
+    address = str(ipaddress.ip_address(family.remote) + 1)
+    net.remote.ip(f"address add dev eth0 {family.with_bits(address)}"
+                  + (" nodad" if family.af == socket.AF_INET6 else ""))
+    try:
+        yield address
+    finally:
+        net.remote.ip(f"address del dev eth0 {family.with_bits(address)}")
+
+
+def nexthop_flows(gateway):
+    return json.loads(run("bpftool", "-j", "map", "dump", "pinned",
+                          f"{gateway.pin_dir}/nexthop_flows").stdout)
+
+
+def test_a_clients_port_leads_to_one_remote_behind_a_router_at_a_time(net, gateway, family):
+    """To others it is forwarded meanwhile, and what was forwarded stays so. When a flow ends, or
+    its relay dies, nothing is left of it."""
+    with another_remote(net, family) as other, \
+            contextlib.closing(net.remote.listen(family, "", 5000)) as listener:
+        def connect(address):
+            near = net.client.connect(family, address, 5000, source=(family.client, 44000))
+            far = listener.accept()[0]
+            net.remote.sockets.append(far)
+            far.settimeout(SOCKET_TIMEOUT)
+            echo(near, far)
+            return near, far
+
+        gateway.start(serve(5000, address=family.router, nexthop=True))
+        near, far = connect(family.remote)
+        assert gateway.took(far, family)
+        with gateway.counting(listen_port_busy=1):
+            second, forwarded = connect(other)
+        assert forwarded.getpeername()[0] == family.client
+        echo(near, far)
+        near.close()
+        assert far.recv(1) == b""
+        far.close()
+        wait_for(lambda: not gateway.flows(), "the flow ends")
+        wait_for(lambda: not nexthop_flows(gateway), "nothing is left of it")
+        echo(second, forwarded)
+        reset(second)
+        with pytest.raises(ConnectionResetError):
+            forwarded.recv(1)
+        third, far = connect(other)
+        assert gateway.took(far, family)
+        assert len(nexthop_flows(gateway)) == 2
+        gateway.expect_exit = False
+        for pid in gateway.relays():
+            os.kill(pid, signal.SIGKILL)
+        with pytest.raises(ConnectionResetError):
+            third.recv(1)
+        wait_for(lambda: not nexthop_flows(gateway), "nothing is left of a dead relay's")
 
 
 # ---- going over ----

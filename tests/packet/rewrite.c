@@ -59,6 +59,22 @@ void rewrite_set_nexthop(bool ipv6)
 		     0);
 }
 
+unsigned rewrite_nexthop_flows(uint32_t isn)
+{
+	int flows = bpf_map__fd(rig.skeleton->maps.nexthop_flows);
+	struct half_open_key key, *previous = NULL;
+	struct nexthop_flow flow;
+	unsigned count = 0;
+
+	while (bpf_map_get_next_key(flows, previous, &key) == 0) {
+		cr_assert_eq(bpf_map_lookup_elem(flows, &key, &flow), 0);
+		cr_expect_eq(flow.isn, isn, "ISN %u", flow.isn);
+		previous = &key;
+		count++;
+	}
+	return count;
+}
+
 void rewrite_keep_landing(enum address_name remote, bool ipv6, bool stale)
 {
 	struct packet_spec spec = { .ipv6 = ipv6, .to = remote };

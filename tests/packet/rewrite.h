@@ -26,6 +26,9 @@ void rewrite_set_nexthop(bool ipv6);
  * stale: the way back is another's by now. */
 void rewrite_keep_landing(enum address_name remote, bool ipv6, bool stale);
 
+/* Entries of nexthop_flows, all of which have the ISN. */
+unsigned rewrite_nexthop_flows(uint32_t isn);
+
 /* The interface has no address of the gateway's. */
 void rewrite_delete_addresses(void);
 

@@ -62,6 +62,9 @@ static void load(void)
 	skeleton->rodata->client_hash_key = 0;
 	skeleton->rodata->syn_rate = rig.options.syn_rate;
 	cr_assert_eq(bpf_map__set_max_entries(skeleton->maps.half_open, rig.options.half_open), 0);
+	cr_assert_eq(bpf_map__set_max_entries(skeleton->maps.nexthop_flows,
+					      rig.options.nexthop_flows),
+		     0);
 	cr_assert_eq(intercept_bpf__load(skeleton), 0, "loading the program: %s", strerror(errno));
 	rig.intercept = calloc(1, sizeof(*rig.intercept));
 	cr_assert_not_null(rig.intercept);
@@ -108,6 +111,7 @@ void rig_open(const struct rig_options *options)
 						? options->half_open_per_client
 						: 1024,
 		.syn_rate = options ? options->syn_rate : 0,
+		.nexthop_flows = options && options->nexthop_flows ? options->nexthop_flows : 16,
 	};
 	enter_namespace();
 	load();

@@ -36,6 +36,7 @@ struct rig_options {
 	uint32_t half_open; /* 8192 */
 	uint32_t half_open_per_client; /* 1024 */
 	uint32_t syn_rate; /* any */
+	uint32_t nexthop_flows; /* 16 */
 };
 
 struct rig {

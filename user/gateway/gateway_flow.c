@@ -12,6 +12,7 @@
 #include "flow_sampling.h"
 #include "flow_trace.h"
 #include "half_open.h"
+#include "nexthop_flow.h"
 
 bool gateway_flow_is_rewritten(const struct gateway_flow *flow)
 {
@@ -88,6 +89,7 @@ void gateway_flow_ended(struct relay_flow *ended)
 	struct gateway_relay *relay = gateway_relay_of(flow);
 
 	half_open_leave(flow);
+	nexthop_flow_forget(relay, flow->syn);
 	count_flow(relay, flow, -1);
 	if (relay->listing == &ended->link)
 		relay->listing = ended->link.next;

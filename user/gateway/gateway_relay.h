@@ -42,6 +42,7 @@ struct gateway_relay_setup {
 	int channel; /* to main, SOCK_SEQPACKET */
 	int ring_map; /* ring buffer of syn_events */
 	int half_open_map;
+	int nexthop_map; /* nexthop_flows */
 	int param_map;
 	int socket_map; /* see tune_socket(); -1: sockets are not tuned */
 	struct splice_maps splice_maps; /* of the kernel engine; none: it is not offered */

@@ -16,6 +16,7 @@
 #include "flow_trace.h"
 #include "frame.h"
 #include "log.h"
+#include "nexthop_flow.h"
 #include "parallel.h"
 #include "proxy_protocol.h"
 #include "trunk_ask.h"
@@ -270,13 +271,19 @@ void half_open_syn(struct gateway_relay *relay, const struct syn_event *syn)
 	int fd;
 
 	relay_count(&relay->setup.shared->counters.syns, 1);
-	if (known_already(relay, syn) || !is_entered(relay, syn))
+	if (known_already(relay, syn))
 		return;
+	if (!is_entered(relay, syn)) {
+		nexthop_flow_forget(relay, syn);
+		return;
+	}
 	flow = gateway_flow_new(relay, syn);
 	if (!flow) { /* the client's next SYN finds us, or not, in a better state */
 		remove_entry(relay, syn);
+		nexthop_flow_forget(relay, syn);
 		return;
 	}
+	nexthop_flow_note(relay, syn);
 	list_append(hash_bucket(relay, &flow->landing), &flow->hash_link);
 	flow_trace_begin(flow);
 	flow->core.deadline_ns = relay->core.now_ns + connect_deadline(flow);

@@ -254,6 +254,7 @@ struct intercept_maps intercept_maps(const struct intercept *intercept)
 		.port_table = bpf_map__fd(skeleton->maps.port_table),
 		.param_table = bpf_map__fd(skeleton->maps.param_table),
 		.half_open = bpf_map__fd(skeleton->maps.half_open),
+		.nexthop_flows = bpf_map__fd(skeleton->maps.nexthop_flows),
 		.listeners = bpf_map__fd(skeleton->maps.listeners),
 		.held_syns = bpf_map__fd(skeleton->maps.held_syns),
 		.listen_table = bpf_map__fd(skeleton->maps.listen_table),
@@ -345,6 +346,22 @@ uint32_t intercept_half_open_count(const struct intercept *intercept)
 	return count;
 }
 
+/* Its legs are gone, and nobody else takes its connections away. */
+static void forget_nexthop_flows(struct intercept *intercept, uint32_t relay)
+{
+	int map = intercept_maps(intercept).nexthop_flows;
+	struct half_open_key key, next;
+	struct nexthop_flow flow;
+	int more = bpf_map_get_next_key(map, NULL, &next);
+
+	while (more == 0) {
+		key = next;
+		more = bpf_map_get_next_key(map, &key, &next);
+		if (bpf_map_lookup_elem(map, &key, &flow) == 0 && flow.relay == relay)
+			bpf_map_delete_elem(map, &key);
+	}
+}
+
 void intercept_forget_relay(struct intercept *intercept, uint32_t relay)
 {
 	int map = intercept_maps(intercept).half_open;
@@ -362,4 +379,5 @@ void intercept_forget_relay(struct intercept *intercept, uint32_t relay)
 			__atomic_sub_fetch(&intercept->half_open_by_client[value.client_bucket], 1,
 					   __ATOMIC_RELAXED);
 	}
+	forget_nexthop_flows(intercept, relay);
 }

@@ -52,6 +52,7 @@ struct intercept_maps {
 	int port_table;
 	int param_table;
 	int half_open;
+	int nexthop_flows;
 	int listeners;
 	int held_syns;
 	int counters;

@@ -84,7 +84,7 @@ static _Noreturn void run_child(const struct gateway_relay_setup *setup)
 	int keep[] = { setup->listeners[0], setup->listeners[1],  setup->channel,
 		       setup->ring_map,	    setup->half_open_map, setup->param_map,
 		       setup->socket_map,   splice->sockets,	  splice->legs,
-		       splice->directions,  splice->events };
+		       splice->directions,  splice->events,	  setup->nexthop_map };
 	char name[32];
 
 	snprintf(name, sizeof(name), "sluiced relay %u", setup->index);
@@ -117,6 +117,7 @@ int relay_spawn(struct relay_process *relay)
 		.channel = -1,
 		.ring_map = -1,
 		.half_open_map = maps.half_open,
+		.nexthop_map = maps.nexthop_flows,
 		.param_map = maps.param_table,
 		.socket_map = options->socket_map,
 		.splice_maps = SPLICE_MAPS_NONE,
