@@ -269,6 +269,26 @@ def test_clients_never_see_the_gateways_address(net, gateway, family):
     assert {(s.source, s.source_port) for s in heard} == {(family.remote, 5000)}
 
 
+# ---- the gateway's address ----
+
+def test_flows_outlive_an_interface_that_goes_down_and_up(net, gateway, family):
+    """Their address is kept, though another interface has one that could be taken."""
+    net.gateway.sysctl(ipv6__conf__lan0__keep_addr_on_down=1)
+    gateway.start(serve(5000))
+    near, far = net.connection(family, 5000)
+    echo(near, far)
+    net.gateway.ip("link set lan0 down")
+    time.sleep(1.5)  # addresses are looked at twice a second
+    net.gateway.ip("link set lan0 up")
+    try:
+        echo(near, far)
+        fresh, remote = net.connection(family, 5000)
+        assert gateway.took(remote, family)
+        assert fresh.getpeername()[0] == family.remote
+    finally:
+        net.gateway.sysctl(ipv6__conf__lan0__keep_addr_on_down=0)
+
+
 # ---- next hops ----
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@
 #include <netinet/in.h>
 #include <netpacket/packet.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <string.h>
 
 /* How good an address is. */
@@ -18,11 +19,13 @@ enum rank {
 	RANK_BEFORE, /* the one that is in use */
 };
 
-static bool is_usable(const struct ifaddrs *entry)
+/* The kernel takes no packets for addresses of another interface that is down. */
+static bool is_usable(const struct ifaddrs *entry, bool is_here)
 {
 	const struct sockaddr_in6 *ipv6;
 
-	if (!entry->ifa_addr || entry->ifa_flags & IFF_LOOPBACK || !(entry->ifa_flags & IFF_UP))
+	if (!entry->ifa_addr || entry->ifa_flags & IFF_LOOPBACK ||
+	    (!is_here && !(entry->ifa_flags & IFF_UP)))
 		return false;
 	if (entry->ifa_addr->sa_family == AF_INET)
 		return true;
@@ -44,10 +47,23 @@ static void consider(const void *address, size_t length, const void *before, boo
 	*rank = this;
 }
 
+/* Nothing arrives by an interface that is down, and flows know their address when it
+ * is up again. Until then it may be without them, IPv6's above all. */
+static void keep(const struct lan_interface *before, struct lan_interface *now)
+{
+	static const uint8_t none[sizeof(now->ipv6)];
+
+	if (before->ipv4)
+		now->ipv4 = before->ipv4;
+	if (memcmp(before->ipv6, none, sizeof(none)) != 0)
+		memcpy(now->ipv6, before->ipv6, sizeof(now->ipv6));
+}
+
 int lan_addresses_read(const char *dev, const struct lan_interface *before,
 		       struct lan_interface *now)
 {
 	enum rank rank4 = RANK_NONE, rank6 = RANK_NONE;
+	bool is_down = false;
 	struct ifaddrs *list;
 
 	memset(now, 0, sizeof(*now));
@@ -60,8 +76,9 @@ int lan_addresses_read(const char *dev, const struct lan_interface *before,
 			const struct sockaddr_ll *link = (const void *)entry->ifa_addr;
 
 			memcpy(now->mac, link->sll_addr, sizeof(now->mac));
+			is_down = !(entry->ifa_flags & IFF_UP);
 		}
-		if (!is_usable(entry))
+		if (!is_usable(entry, is_here))
 			continue;
 		if (entry->ifa_addr->sa_family == AF_INET) {
 			const struct sockaddr_in *ipv4 = (const void *)entry->ifa_addr;
@@ -74,5 +91,7 @@ int lan_addresses_read(const char *dev, const struct lan_interface *before,
 		}
 	}
 	freeifaddrs(list);
+	if (is_down)
+		keep(before, now);
 	return 0;
 }
