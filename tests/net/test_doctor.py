@@ -208,6 +208,16 @@ def test_an_interface_without_carrier(net, gateway):
         net.gateway.ip("link del odd0")
 
 
+@pytest.mark.parametrize("way", ["xdp", "tc"])
+def test_tags_of_vlans_that_xdp_cannot_see(net, gateway, way):
+    gateway.intercept = way
+    with net.vlan():
+        gateway.configure(serve(5000))
+        if way == "xdp":
+            cured(gateway, "vlan-offload")
+        assert "vlan-offload" not in doctor(gateway)[1]
+
+
 def test_an_interface_that_was_removed_under_a_running_gateway(net, gateway):
     net.gateway.ip("link add odd0 type veth peer name odd1", "link set odd0 up",
                    "link set odd1 up")

@@ -2,6 +2,7 @@
 /* The interfaces of the configuration: there, up, and without what spoils packets. */
 #include <errno.h>
 #include <linux/ethtool.h>
+#include <linux/if_vlan.h>
 #include <linux/sockios.h>
 #include <net/if.h>
 #include <stdio.h>
@@ -34,15 +35,61 @@ static struct ifreq request_for(const char *dev)
 	return request;
 }
 
-/* Large receive offload merges segments so that they cannot be told apart again:
- * forwarding and interception both need what was sent. (GRO can, and is fine.) */
-static bool has_lro(const char *dev)
+static bool has_flag(const char *dev, uint32_t flag)
 {
 	struct ethtool_value flags = { .cmd = ETHTOOL_GFLAGS };
 	struct ifreq request = request_for(dev);
 
 	request.ifr_data = (char *)&flags;
-	return query(SIOCETHTOOL, &request) == 0 && flags.data & ETH_FLAG_LRO;
+	return query(SIOCETHTOOL, &request) == 0 && flags.data & flag;
+}
+
+/* Large receive offload merges segments so that they cannot be told apart again:
+ * forwarding and interception both need what was sent. (GRO can, and is fine.) */
+static bool has_lro(const char *dev)
+{
+	return has_flag(dev, ETH_FLAG_LRO);
+}
+
+static bool is_vlan_of(const char *vlan, const char *dev)
+{
+	struct vlan_ioctl_args arguments = { .cmd = GET_VLAN_REALDEV_NAME_CMD };
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	bool result;
+
+	if (fd < 0)
+		return false;
+	memcpy(arguments.device1, vlan, strnlen(vlan, sizeof(arguments.device1) - 1));
+	/* An error for what is no VLAN, and from kernels without them. */
+	result = ioctl(fd, SIOCGIFVLAN, &arguments) == 0 && strcmp(arguments.u.device2, dev) == 0;
+	close(fd);
+	return result;
+}
+
+/* Tags that the card takes off are beside the packet, where XDP does not look: who
+ * sent a SYN with one could not be answered with one. tc knows them. */
+static void check_vlans(struct doctor *doctor, const char *dev)
+{
+	struct if_nameindex *all;
+	const char *vlan = NULL;
+
+	if (doctor->config->intercept != WAY_XDP || !has_flag(dev, ETH_FLAG_RXVLAN))
+		return;
+	all = if_nameindex();
+	for (size_t i = 0; all && all[i].if_index && !vlan; i++)
+		if (is_vlan_of(all[i].if_name, dev))
+			vlan = all[i].if_name;
+	if (vlan)
+		report_finding(
+			doctor, SEVERITY_PROBLEM, "vlan-offload",
+			json_sprintf("%s, which has the VLAN %s, takes VLAN tags off packets "
+				     "before XDP sees them",
+				     dev, vlan),
+			json_string("held SYNs of its VLANs are answered without tag, so these "
+				    "clients do not connect"),
+			json_sprintf("ethtool -K %s rxvlan off", dev),
+			json_string("or name the VLAN's device in lan, or use intercept = tc"));
+	if_freenameindex(all);
 }
 
 static void check_one(struct doctor *doctor, const char *dev, const char *why)
@@ -142,6 +189,7 @@ void check_interfaces(struct doctor *doctor)
 	for (size_t i = 0; config && i < config->lan_count; i++) {
 		check_one(doctor, config->lan[i], "none of its clients is served");
 		check_mtu(doctor, config->lan[i]);
+		check_vlans(doctor, config->lan[i]);
 	}
 	for (size_t i = 0; config && i < config->wan_count; i++)
 		check_one(doctor, config->wan[i],
