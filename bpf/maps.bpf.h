@@ -15,9 +15,12 @@
 #include "events.h"
 #include "tables.h"
 
+/* Memory for all entries that there may be is not taken at the start where main alone
+ * makes entries: it is most of what the start costs. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 16384);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct proxy_key);
 	__type(value, struct proxy_value);
 } proxy_table SEC(".maps");
@@ -25,6 +28,7 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 131072);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct port_key);
 	__type(value, struct port_value);
 } port_table SEC(".maps");
