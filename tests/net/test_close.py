@@ -274,9 +274,9 @@ def test_urgent_data_right_before_the_end_do_not_cut_the_stream(net, gateway, fa
 @pytest.mark.stealing
 def test_the_idle_timeout_resets_both_sides(net, gateway, family):
     gateway.start(serve(5000, idle_timeout="1s"))
-    near, far = net.connection(family, 5000)
-    echo(near, far)
     with gateway.counting(idle=1):
+        near, far = net.connection(family, 5000)
+        echo(near, far)
         assert_reset(near)
         assert_reset(far)
 
