@@ -481,7 +481,7 @@ static struct gateway_config *config_default(void)
 	config->half_open = 8192;
 	config->half_open_per_client = 1024;
 	config->listen_ports = (struct port_range){ 10240, 29999 };
-	config->syn_rate = 2000;
+	config->syn_rate = 10000;
 	config->drain_timeout_s = 30;
 	config->log_flows = LOG_LEVEL_DEBUG;
 	config->registrar.lease_s = 30;
