@@ -188,9 +188,9 @@ def test_both_ends_skip_slow_start(net, gateway, family, asked, algorithm):
 
 
 def seconds_of(text):
-    """A time as `sluice show params` writes it."""
-    number, unit = re.fullmatch(r"(\d+)(us|ms|s)", text).groups()
-    return int(number) / {"us": 1e6, "ms": 1e3, "s": 1}[unit]
+    """A time as `sluice show params` writes it, None if that says there is none."""
+    match = re.fullmatch(r"(\d+)(us|ms|s)", text)
+    return match and int(match[1]) / {"us": 1e6, "ms": 1e3, "s": 1}[match[2]]
 
 
 def far_legs(net, family):
@@ -203,6 +203,14 @@ def far_legs(net, family):
     return lines
 
 
+def measured_rtt(gateway):
+    """The one port's round trip in s, None while the gateway has not measured any."""
+    port, = gateway.show("ports")["ports"]
+    values, = (one["values"] for one in gateway.show("params")["params"]
+               if one["id"] == port["params"])
+    return seconds_of(values["rtt"])
+
+
 def measured(net, gateway, family, asked, **params):
     """An agent at the far end of 100 ms gives no rtt: (the round trip that the gateway reckons
     with in s, both ends' lines of a new connection, and those once it has carried bytes)."""
@@ -210,9 +218,7 @@ def measured(net, gateway, family, asked, **params):
         agent = asked(address=wan.FAR[family.name].remote, **params)
         if "rate" in params:
             agent.says("tuned for a round trip of ")
-        port, = gateway.show("ports")["ports"]
-        values, = (one["values"] for one in gateway.show("params")["params"]
-                   if one["id"] == port["params"])
+        rtt = wait_for(lambda: measured_rtt(gateway), "the round trip is measured")
         near, far = wan.connection(net, family, PORT)
         assert gateway.took(far, family)
         new = far_legs(net, family)
@@ -221,7 +227,7 @@ def measured(net, gateway, family, asked, **params):
         near.close()
         far.close()
         agent.stop()
-    return seconds_of(values["rtt"]), new, used
+    return rtt, new, used
 
 
 def test_both_ends_have_the_round_trip_that_was_measured(net, gateway, family, asked):
