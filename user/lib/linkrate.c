@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "kernel_types.h"
 #include "linkrate.skel.h"
 #include "tuning.h"
 
@@ -90,18 +91,14 @@ static int attach(struct linkrate_registration *registration, bool with_link)
 int linkrate_register(int socket_map, struct linkrate_registration **registration)
 {
 	struct linkrate_registration *new = calloc(1, sizeof(*new));
-	bool with_link = true;
+	bool with_link = kernel_types_have_struct_ops_link();
 	int result;
 
 	*registration = NULL;
 	if (!new)
 		return -ENOMEM;
 	new->link = -1;
-	result = load(socket_map, MAP_FLAG_LINK, &new->skeleton);
-	if (result) {
-		with_link = false;
-		result = load(socket_map, 0, &new->skeleton);
-	}
+	result = load(socket_map, with_link ? MAP_FLAG_LINK : 0, &new->skeleton);
 	result = result ?: attach(new, with_link);
 	if (result) {
 		linkrate_unregister(new);

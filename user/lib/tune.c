@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "kernel_types.h"
 #include "linkrate.h"
 #include "log.h"
 #include "log_libbpf.h"
@@ -81,10 +82,11 @@ static int find_socket_map(const struct bpf_map *own)
 
 static int load(struct tune *tune)
 {
+	LIBBPF_OPTS(bpf_object_open_opts, options, .btf_custom_path = kernel_types_path());
 	struct bpf_map *map;
 	int shared, result;
 
-	tune->skeleton = tune_bpf__open();
+	tune->skeleton = tune_bpf__open_opts(&options);
 	if (!tune->skeleton)
 		return -errno;
 	map = tune->skeleton->maps.socket_tunings;

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "kernel_types.h"
 #include "log_libbpf.h"
 #include "splice.skel.h"
 
@@ -55,9 +56,10 @@ int splice_program_load(uint32_t flows, struct splice_maps *maps)
 	struct splice_bpf *skeleton;
 	int result;
 
-	*maps = SPLICE_MAPS_NONE;
 	log_libbpf();
-	skeleton = splice_bpf__open();
+	LIBBPF_OPTS(bpf_object_open_opts, options, .btf_custom_path = kernel_types_path());
+	*maps = SPLICE_MAPS_NONE;
+	skeleton = splice_bpf__open_opts(&options);
 	if (!skeleton)
 		return -errno;
 	result = load(skeleton, flows);
