@@ -302,6 +302,7 @@ def in_the_way(net, gateway, family, provoke, name):
     wait_for(lambda: taken(net, gateway, family), "connections are taken again")
 
 
+@pytest.mark.intercepts("tc")  # by XDP all packets are for listen ports, whoever registers
 def test_a_firewall_in_the_way_of_what_agents_will_register(gateway, ruleset):
     gateway.sluice("keygen", os.path.join(gateway.directory, "site.key"))
     gateway.configure(sites("10.2.0.0/24"))
