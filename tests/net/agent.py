@@ -3,16 +3,18 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 
 from gateway import BUILD, SLUICE, quoted
-from rig import FAMILIES, run, wait_for
+from rig import FAMILIES, IPV4, run, wait_for
 
 AGENT = os.path.join(BUILD, "bin", "sluice-agent")
 REGISTRAR_PORT = 7471
 LEASE = 2  # seconds; short, so that its end can be waited for
+REGISTER = {"type": "register", "id": 1, "address": IPV4.remote, "service": 5000}  # a message
 
 
 def registrar(lease=LEASE):
@@ -113,6 +115,22 @@ def wait_registered(gateway, address, *ports, timeout=15):
     for port in ports:
         wait_for(lambda: registered(gateway, address, port), f"{address} {port} is registered",
                  timeout)
+
+
+def registrar_pid(gateway):
+    """Of the running one."""
+    return gateway.show("status")["registrar"]["pid"]
+
+
+def logged(gateway):
+    """What the registrar has written to the gateway's log."""
+    return [line for line in gateway.output().splitlines() if "registrar: " in line]
+
+
+def lines_meant(lines):
+    """How many there would be without the limit of one a second."""
+    return len(lines) + sum(int(more) for line in lines
+                            for more in re.findall(r" \(and (\d+) more lines\)$", line))
 
 
 def announce(gateway, family, port, address=None, **params):

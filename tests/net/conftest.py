@@ -19,6 +19,7 @@ import pytest
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(__file__))
 
+import agent  # noqa: E402
 import gateway as daemon  # noqa: E402
 import rig  # noqa: E402
 
@@ -126,6 +127,25 @@ def gateway(net, mode, request):
         request.node.sluiced_said = sluice.output()
         sluice.remove()
         net.tidy(keep)
+
+
+def processes(gateway):
+    """Whom no agent, good or bad, may disturb: relays, and the registrar's restarts."""
+    status = gateway.show("status")
+    return [(relay["pid"], relay["restarts"]) for relay in status["relays"]], \
+        status["registrar"]["restarts"]
+
+
+@pytest.fixture
+def open_gateway(gateway, request):
+    """A gateway with the identity "site", for all of the remote; whatever a test says to it,
+    its processes are the same in the end, unless the test is marked `kills`."""
+    gateway.start(agent.registrar(), agent.policy(gateway))
+    before = processes(gateway)
+    yield gateway
+    if not request.node.get_closest_marker("kills"):
+        assert gateway.process.running(), "main is gone"
+        assert processes(gateway) == before
 
 
 @pytest.fixture(scope="session")

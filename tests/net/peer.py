@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """
-Odd peers: streams whose every byte is known, servers that run in a thread of
-the test, a parser of PROXY headers, and (as a program) a link that is slow.
+Odd peers: streams whose every byte is known, servers and clients that run in a
+thread of the test, a parser of PROXY headers, and (as a program) a link that is slow.
 """
 import contextlib
 import fcntl
@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 
-from rig import PATIENCE
+from rig import PATIENCE, echo
 
 BLOCK = 1 << 18
 
@@ -100,6 +100,39 @@ def carry(sender, reader, size):
         size -= len(part)
     sending.result()
     assert digest.hexdigest() == stream.digest()
+
+
+class Knocker(threading.Thread):
+    """Opens one connection after the other and remembers whether each was taken."""
+
+    def __init__(self, net, gateway, family, port):
+        super().__init__(daemon=True)
+        self.net, self.gateway, self.family, self.port = net, gateway, family, port
+        self.taken, self.failed, self.stopping = [], [], False
+        self.listener = net.remote.listen(family, family.remote, port)
+
+    def run(self):
+        while not self.stopping:
+            try:
+                with contextlib.closing(self.net.client.connect(
+                        self.family, self.family.remote, self.port, timeout=5)) as near:
+                    far, peer = self.listener.accept()
+                    with contextlib.closing(far):
+                        far.settimeout(5)
+                        echo(near, far)
+                        self.taken.append(peer[0] == self.family.wan)
+            except (OSError, AssertionError) as error:
+                self.failed.append(error)
+            time.sleep(0.01)
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stopping = True
+        self.join()
+        self.listener.close()
 
 
 def finished_remote_slow_client(net, family, port=5000):
