@@ -17,11 +17,17 @@ TELLING = (
     "net/registration::test_a_registered_service_is_taken_and_shown",
     "net/transfer::test_200_flows_at_once_arrive_as_they_were",
 )
+# What many machines' own kernels lack: a path manager, devices, BPF functions to replace.
+ELSEWHERE = (
+    "net/parallel::test_both_ends_have_as_many_connections_as_were_asked_for",
+    "net/interception::test_a_vlan_on_the_lan_interface_is_served_by_its_parent",
+    "net/xdp::test_another_program_on_the_interface_survives_ours",
+    "net/xdp::test_another_program_may_come_and_go_while_ours_is_there",
+)
 # Words that stand for others.
 WORDS = {
     "all": ("unit", "packet", "net", "fallback", "wan"),
-    "some": ("quick", "net/parallel::"
-             "test_both_ends_have_as_many_connections_as_were_asked_for", "fallback", "wan"),
+    "some": ("quick", *ELSEWHERE, "fallback", "wan"),
     "quick": ("packet", "net/kernel", *TELLING),
 }
 # The WAN scenarios' quick version: one file each way over a link that emulation keeps up with.
