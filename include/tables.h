@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * Keys and values of the tables that the BPF programs and user space share.
- * main (user/gateway/registry.c) writes them, bpf/intercept.bpf.c and the
+ * main (user/gateway/registry_entries.c) writes them, bpf/intercept.bpf.c and the
  * relays read them; all are pinned, so `bpftool map dump pinned
  * /sys/fs/bpf/sluice/port_table` shows them by field name.
  *

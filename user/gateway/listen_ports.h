@@ -2,7 +2,7 @@
 /*
  * Listen ports [#n-c-s]: each served port has one, where the LAN legs of its
  * connections land when they are taken by XDP. Which are in use, and the map
- * listen_table. The registry (registry.c) gives them to its entries.
+ * listen_table. The registry (registry_listen.c) gives them to its entries.
  */
 #ifndef SLUICE_LISTEN_PORTS_H
 #define SLUICE_LISTEN_PORTS_H
