@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "leg.h"
 #include "xdp.skel.h"
 #include "xdp_program.h"
 
@@ -28,6 +29,15 @@ void rewrite_open(void)
 		     0);
 	rig.skeleton->data_gateway->taking_way = WAY_XDP;
 	intercept_set_listen_ports(rig.intercept, 1);
+}
+
+void rewrite_open_legs(void)
+{
+	rig_open(NULL);
+	leg_addresses();
+	rewrite_open();
+	leg_open_landed(false);
+	leg_open_landed(true);
 }
 
 void rewrite_set_listen_port(bool ipv6)

@@ -16,6 +16,9 @@
  * families the address of the loopback interface. After rig_open(). */
 void rewrite_open(void);
 
+/* All of that, and a leg of each family that is landed at. */
+void rewrite_open_legs(void);
+
 /* Whom LISTEN_PORT stands for: REMOTE of the family. */
 void rewrite_set_listen_port(bool ipv6);
 
@@ -56,5 +59,14 @@ struct rewrite_row {
 void rewrite_check_rows(enum rewrite_hook hook, const struct rewrite_row *rows, size_t count);
 
 #define CHECK_REWRITES(hook, rows) rewrite_check_rows(hook, rows, sizeof(rows) / sizeof((rows)[0]))
+
+/* What a landed packet differs in from the one that arrived. */
+#define LANDED .to = GATEWAY, .to_port = LISTEN_PORT
+#define TAKEN .counter = COUNTED_to_leg, .verdict = XDP_PASS
+
+/* A leg's answer as it is sent, and as it leaves. */
+#define SENT .from = GATEWAY, .from_port = LISTEN_PORT, .to = CLIENT, .to_port = CLIENT_PORT
+#define AS_REMOTE .from = REMOTE, .from_port = SERVICE_PORT, .to = CLIENT, .to_port = CLIENT_PORT
+#define REWRITTEN .counter = COUNTED_reply_rewritten, .verdict = PASS
 
 #endif
