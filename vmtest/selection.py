@@ -21,6 +21,7 @@ TELLING = (
 ELSEWHERE = (
     "net/parallel::test_both_ends_have_as_many_connections_as_were_asked_for",
     "net/interception::test_a_vlan_on_the_lan_interface_is_served_by_its_parent",
+    "net/doctor::test_tags_of_vlans_that_xdp_cannot_see",
     "net/xdp::test_another_program_on_the_interface_survives_ours",
     "net/xdp::test_another_program_may_come_and_go_while_ours_is_there",
 )

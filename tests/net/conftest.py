@@ -148,6 +148,13 @@ def open_gateway(gateway, request):
         assert processes(gateway) == before
 
 
+@pytest.fixture
+def ruleset(net):
+    """The gateway's nftables rules end with the test."""
+    yield
+    net.gateway.run("nft", "flush ruleset", check=False)
+
+
 @pytest.fixture(scope="session")
 def features():
     """What this kernel offers, as it says itself: {name: whether it is there}."""

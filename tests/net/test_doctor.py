@@ -5,92 +5,18 @@ type, typed as it stands, cures it.
 """
 import ctypes
 import glob
-import json
 import os
 import re
 import signal
-import socket
 import subprocess
 
 import pytest
 
+from doctor import cured, doctor, ids, nft, sites, taken, type_cures
 from gateway import BUILD, REPOSITORY, SLUICE, serve
 from rig import BPFFS, FAMILIES, IPV4, Unsupported, echo, run, wait_for
 
 pytestmark = pytest.mark.stealing
-
-# Of the machine, whatever a test does.
-MACHINE = {"clock", "few-descriptors", "kernel-lacks", "no-mptcp", "no-path-manager",
-           "no-sock-destroy", "locked-memory"}
-
-
-def doctor(gateway, *argv, wrapper=()):
-    """(exit status, findings by their id) of a doctor in the gateway's namespace."""
-    command = [*wrapper, SLUICE, "--run-dir", gateway.run_dir, "doctor", "-c", gateway.config,
-               "--pin-dir", gateway.pin_dir, "-j", *argv]
-    done = gateway.namespace.run(*command, check=False)
-    assert done.returncode in (0, 1), done.stderr
-    report = json.loads(done.stdout)
-    findings = {}
-    for group in report["groups"]:
-        for finding in group["findings"]:
-            findings.setdefault(finding["id"], []).append(finding)
-    problems = sum(finding["severity"] == "problem"
-                   for several in findings.values() for finding in several)
-    assert (report["problems"], done.returncode) == (problems, int(problems > 0))
-    return done.returncode, findings
-
-
-def ids(findings):
-    return set(findings) - MACHINE
-
-
-def type_cures(gateway, findings, only=None):
-    """Types what the doctor said, in the gateway's namespace."""
-    path = f"{os.path.dirname(SLUICE)}:{os.environ['PATH']}"
-    for name, several in findings.items():
-        for finding in several:
-            if name in MACHINE or (only and name != only):
-                continue
-            for line in finding["cure"]:
-                gateway.namespace.run("sh", "-c", line, env={**os.environ, "PATH": path})
-
-
-def cured(gateway, name, severity="problem"):
-    """It is found, its cure is typed, and then it is not found any more."""
-    status, findings = doctor(gateway)
-    assert name in findings, f"{name} is not among {findings}"
-    assert {finding["severity"] for finding in findings[name]} == {severity}
-    for finding in findings[name]:
-        assert finding["what"] and finding["why"]
-        assert finding["cure"] or finding["advice"]
-    assert status == (severity == "problem") or "problem" in str(findings)
-    type_cures(gateway, findings, only=name)
-    _, left = doctor(gateway)
-    assert name not in left, f"the cure does not cure: {left[name]}"
-    return findings[name]
-
-
-def nft(gateway, *commands):
-    for command in commands:
-        done = gateway.namespace.run("nft", command, check=False)
-        if "Operation not supported" in done.stderr or "No such file" in done.stderr:
-            raise Unsupported(f"no nftables for: {command}")
-        assert done.returncode == 0, done.stderr
-
-
-@pytest.fixture
-def ruleset(net):
-    """The gateway's nftables rules end with the test."""
-    yield
-    net.gateway.run("nft", "flush ruleset", check=False)
-
-
-def sites(*addresses):
-    """Configuration: remotes that agents register."""
-    keys = ", ".join(f'"{address}"' for address in addresses)
-    return ('registrar { listen = "0.0.0.0:7471" }\n'
-            f'policy "site" {{ key-file = "site.key" addresses = {{ {keys} }} ports = {{ "5000" }} }}')
 
 
 # ---- a host without fault ----
@@ -243,162 +169,6 @@ def test_a_wan_with_a_smaller_mtu_than_the_lan(net, gateway, ruleset, remotes):
         cured(gateway, "mtu", "warning")
     finally:
         net.gateway.ip("link set wan0 mtu 1500")
-
-
-# ---- what keeps connections from being taken ----
-
-def drop_unless_established(gateway):
-    nft(gateway, "add table inet filter",
-        "add chain inet filter input { type filter hook input priority 0; policy drop; }",
-        "add rule inet filter input meta l4proto ipv6-icmp accept",
-        "add rule inet filter input ct state established,related accept")
-
-
-def reject_in_a_chain_of_its_own(gateway):
-    nft(gateway, "add table inet filter", "add chain inet filter lan",
-        "add rule inet filter lan tcp dport 22 accept",
-        "add rule inet filter lan tcp dport 1-65535 reject",
-        "add chain inet filter input { type filter hook input priority 0; }",
-        'add rule inet filter input iifname "lan*" jump lan')
-
-
-def restore_marks(gateway):
-    nft(gateway, "add table inet mangle",
-        "add chain inet mangle pre { type filter hook prerouting priority -150; }",
-        "add rule inet mangle pre meta mark set ct mark")
-
-
-def redirect_ports(gateway):
-    nft(gateway, "add table inet squid",
-        "add chain inet squid pre { type nat hook prerouting priority -100; }",
-        "add rule inet squid pre iifname lan0 tcp dport 5000 redirect to :3129")
-
-
-@pytest.mark.intercepts("tc")
-@pytest.mark.parametrize("provoke, name", [
-    (drop_unless_established, "firewall-drops"),
-    (reject_in_a_chain_of_its_own, "firewall-drops"),
-    (restore_marks, "mark-overwritten"),
-    (redirect_ports, "firewall-redirects"),
-], ids=lambda value: getattr(value, "__name__", ""))
-def test_a_firewall_in_the_way(net, gateway, family, ruleset, provoke, name):
-    """It does keep connections from being taken, until the cure is typed."""
-    in_the_way(net, gateway, family, provoke, name)
-
-
-@pytest.mark.intercepts("xdp")
-@pytest.mark.parametrize("provoke", [drop_unless_established, reject_in_a_chain_of_its_own],
-                         ids=lambda value: value.__name__)
-def test_a_firewall_in_the_way_of_listen_ports(net, gateway, family, ruleset, provoke):
-    in_the_way(net, gateway, family, provoke, "firewall-drops")
-
-
-def in_the_way(net, gateway, family, provoke, name):
-    gateway.start(serve(5000))
-    assert taken(net, gateway, family)
-    provoke(gateway)
-    assert not taken(net, gateway, family), "the provocation does not provoke"
-    cured(gateway, name)
-    wait_for(lambda: taken(net, gateway, family), "connections are taken again")
-
-
-@pytest.mark.intercepts("tc")  # by XDP all packets are for listen ports, whoever registers
-def test_a_firewall_in_the_way_of_what_agents_will_register(gateway, ruleset):
-    gateway.sluice("keygen", os.path.join(gateway.directory, "site.key"))
-    gateway.configure(sites("10.2.0.0/24"))
-    nft(gateway, "add table inet filter",
-        "add chain inet filter input { type filter hook input priority 0; }",
-        "add rule inet filter input ip daddr 10.2.0.0/24 tcp dport 5000 drop")
-    cured(gateway, "firewall-drops")
-
-
-def taken(net, gateway, family):
-    """Whether a connection is taken, and carries bytes."""
-    with net.remote.listen(family, family.remote, 5000) as listener:
-        listener.settimeout(0.1)
-        try:
-            near = net.client.connect(family, family.remote, 5000, timeout=1)
-            far, _ = listener.accept()
-        except OSError:
-            return False
-    far.settimeout(20)
-    net.remote.sockets.append(far)
-    near.settimeout(1)
-    try:
-        echo(near, far)
-        return gateway.took(far, family)
-    except OSError:
-        return False
-    finally:
-        near.close()
-        far.close()
-
-
-@pytest.mark.intercepts("tc")
-def test_a_policy_rule_before_ours(net, gateway, family):
-    gateway.start(serve(5000))
-    net.gateway.ip("rule add pref 10 from all iif lan0 lookup main", family=family)
-    try:
-        assert not taken(net, gateway, family), "the provocation does not provoke"
-        cured(gateway, "rule-before-ours")
-        assert taken(net, gateway, family)
-    finally:
-        for pref in 10, 1000:
-            net.gateway.run("ip", family.option, "rule", "del", "pref", pref, check=False)
-
-
-@pytest.mark.intercepts("tc")
-def test_policy_routing_that_somebody_has_removed(net, gateway, family):
-    gateway.start(serve(5000))
-    net.gateway.ip("rule del pref 75", family=family)
-    assert not taken(net, gateway, family), "the provocation does not provoke"
-    cured(gateway, "routing-incomplete")
-    assert taken(net, gateway, family)
-
-
-def test_a_policy_rule_with_our_bits_of_the_mark(net, gateway):
-    gateway.configure(serve(5000))
-    net.gateway.ip("rule add pref 2000 fwmark 0x10000000/0xf0000000 lookup main", family=IPV4)
-    try:
-        _, findings = doctor(gateway)
-        assert findings["mark-in-use"][0]["severity"] == "warning"
-    finally:
-        net.gateway.ip("rule del pref 2000", family=IPV4)
-    assert "mark-in-use" not in doctor(gateway)[1]
-
-
-def test_a_rule_that_gives_our_mark(gateway, ruleset):
-    gateway.configure(serve(5000))
-    nft(gateway, "add table inet vpn",
-        "add chain inet vpn out { type route hook output priority -150; }",
-        "add rule inet vpn out udp dport 53 meta mark set 0x50000001")
-    cured(gateway, "mark-taken")
-
-
-def test_masquerading_of_wan_legs_with_their_clients_address(net, gateway, ruleset):
-    gateway.start(serve(5000, source="client"), wan=["wan0"])
-    nft(gateway, "add table ip nat",
-        "add chain ip nat post { type nat hook postrouting priority 100; }",
-        "add rule ip nat post oifname wan0 masquerade")
-
-    assert not taken(net, gateway, IPV4), "the provocation does not provoke"
-    cured(gateway, "nat-hides-client")
-    near, far = net.connection(IPV4, 5000)
-    echo(near, far)
-    assert far.getpeername()[0] == IPV4.client
-
-
-def test_a_firewall_that_lets_everything_of_ours_through_is_no_finding(gateway, ruleset):
-    gateway.configure(serve(5000, 443))
-    ports = "10240-29999" if gateway.intercept == "xdp" else "443, 5000-5010"
-    nft(gateway, "add table inet filter", "add set inet filter bad { type ipv4_addr; }",
-        "add chain inet filter input { type filter hook input priority 0; policy drop; }",
-        "add rule inet filter input ip saddr @bad drop",
-        "add rule inet filter input udp dport 53 drop",
-        f'add rule inet filter input iifname {{ "lo", "lan0" }} tcp dport {{ {ports} }} accept',
-        "add rule inet filter input ct state established accept")
-    status, findings = doctor(gateway)
-    assert (status, ids(findings)) == (0, {"not-running"})
 
 
 # ---- the configuration and this host ----
@@ -664,7 +434,10 @@ def test_every_finding_has_a_test_or_a_reason():
         found |= set(re.findall(r'report_finding\([^"]*?"([a-z0-9-]+)",', text))
         found |= set(re.findall(r'\[FATE_\w+\] = \{ "([a-z-]+)"', text))
     assert len(found) > 35, "the source is not read as it is written"
-    with open(__file__) as tests:
-        named = set(re.findall(r'"([a-z0-9-]+)"', tests.read().partition("# ---- all of them")[0]))
+    named = set()
+    for path in glob.glob(os.path.join(os.path.dirname(__file__), "test_doctor*.py")):
+        with open(path) as tests:
+            text = tests.read().partition("# ---- all of them")[0]
+        named |= set(re.findall(r'"([a-z0-9-]+)"', text))
     assert found - named - set(NOT_PROVOKED) == set()
     assert set(NOT_PROVOKED) <= found, "a reason for a finding that there is not"
