@@ -188,9 +188,11 @@ def test_both_ends_skip_slow_start(net, gateway, family, asked, algorithm):
 
 
 def seconds_of(text):
-    """A time as `sluice show params` writes it, None if that says there is none."""
-    match = re.fullmatch(r"(\d+)(us|ms|s)", text)
-    return match and int(match[1]) / {"us": 1e6, "ms": 1e3, "s": 1}[match[2]]
+    """A time as `sluice show params` writes it ("100.51ms", "100512us"), None if there is none."""
+    if text == "0":
+        return None
+    number, unit = re.fullmatch(r"(\d+(?:\.\d+)?)(us|ms|s)", text).groups()
+    return float(number) / {"us": 1e6, "ms": 1e3, "s": 1}[unit]
 
 
 def far_legs(net, family):
