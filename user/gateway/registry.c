@@ -84,6 +84,8 @@ static int put(struct registry *registry, const struct registration *registratio
 	/* What a static entry takes from an agent goes first: it may be of the other kind. */
 	if (registration->origin != ORIGIN_AGENT && proxy && proxy->agent_ports > 0)
 		registry_withdraw_agents(registry, proxy);
+	if (proxy && proxy->nexthop != registration->nexthop)
+		registry_remove_idle(registry, proxy);
 	result = registry_enter(registry, registration, &port, error);
 	if (result)
 		return result;

@@ -67,6 +67,10 @@ int registry_no_listen_port(const struct registry *registry, char *error);
 /* Withdraws what agents have registered of the proxy. */
 void registry_withdraw_agents(struct registry *registry, const struct proxy_entry *proxy);
 
+/* Removes what is withdrawn of the proxy and has no flow, rested or not; the proxy
+ * itself goes with its last entry. */
+void registry_remove_idle(struct registry *registry, const struct proxy_entry *proxy);
+
 /* Withdraws what the configuration had and has no more. 0 or -ENOMEM. */
 int registry_withdraw_outdated(struct registry *registry);
 

@@ -49,12 +49,9 @@ static int for_ports(struct registry *registry,
 
 static void withdraw(struct registry *registry, struct port_entry *port)
 {
-	/* A SYN that is held may not be known as a flow yet, and by XDP the listen
-	 * port is all that leads it to its listener. */
-	if (registry_flows_of(registry, port) == 0 && !port->value.listen_port) {
-		registry_remove_port(registry, port);
-		return;
-	}
+	/* It stays until it has rested, even without a flow: a SYN that is held may not be
+	 * known as one yet, and without the entry it would pass to the remote when it is
+	 * given back, which the relay is connected to already. */
 	port->rested = false;
 	registry_count_active(port, -1);
 	port->value.flags |= PORT_DRAINING;
@@ -138,6 +135,18 @@ int registry_withdraw(struct registry *registry, const uint8_t address[16], uint
 	return 0;
 }
 
+static bool is_idle_of(const struct registry *registry, const struct port_entry *port,
+		       const void *proxy)
+{
+	return port->proxy == proxy && port_is_draining(port) &&
+	       registry_flows_of(registry, port) == 0;
+}
+
+void registry_remove_idle(struct registry *registry, const struct proxy_entry *proxy)
+{
+	for_ports(registry, is_idle_of, proxy, registry_remove_port);
+}
+
 static bool is_outdated(const struct registry *registry, const struct port_entry *port,
 			const void *subject)
 {
@@ -155,8 +164,7 @@ static bool is_drained(const struct registry *registry, const struct port_entry 
 		       const void *subject)
 {
 	(void)subject;
-	return port_is_draining(port) && registry_flows_of(registry, port) == 0 &&
-	       (port->rested || !port->value.listen_port);
+	return port_is_draining(port) && registry_flows_of(registry, port) == 0 && port->rested;
 }
 
 static void note_draining(const struct port_entry *port, void *context)
