@@ -107,6 +107,19 @@ def wait_for(condition, what, timeout=10.0):
         time.sleep(0.01)
 
 
+@contextlib.contextmanager
+def stopped(pids):
+    """These processes do nothing in the block, and do not know of it afterwards."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+
 def run(*argv, check=True, timeout=60, **kwargs):
     """Runs a program to its end; text in and out."""
     kwargs.setdefault("stdin", None if "input" in kwargs else subprocess.DEVNULL)

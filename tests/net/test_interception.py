@@ -9,7 +9,7 @@ import pytest
 
 from gateway import serve
 from peer import carry, finished_remote_slow_client, receive_digest
-from rig import IPV4, SOCKET_TIMEOUT, echo, reset, run, wait_for
+from rig import IPV4, SOCKET_TIMEOUT, echo, reset, run, stopped, wait_for
 
 pytestmark = pytest.mark.intercepts
 
@@ -90,6 +90,20 @@ def test_an_entry_removed_leaves_its_running_flows(net, gateway, family, what):
     far.close()
     wait_for(lambda: not [p for p in gateway.show("ports")["ports"]
                           if p["address"] == family.remote], "the entry goes with its last flow")
+
+
+@pytest.mark.stealing
+def test_an_entry_removed_under_a_held_syn_leaves_the_client_one_connection(net, gateway, family):
+    """The relay has not looked at it yet, so it is no flow that main could know of."""
+    gateway.start(serve(5000))
+    with net.remote.listen(family, family.remote, 5000) as listener:
+        with stopped(gateway.relays()):
+            near = net.client.start_connect(family, family.remote, 5000)
+            wait_for(lambda: gateway.counters()["syn_held"], "the SYN is held")
+            gateway.sluice("del", family.remote)
+        far = accept(listener)
+        near.settimeout(SOCKET_TIMEOUT)
+        echo(near, far)
 
 
 @pytest.mark.stealing

@@ -16,7 +16,7 @@ from agent import AGENT, Agent, announce, policy, registrar, service, wait_regis
 from gateway import serve
 from peer import Server, Stream, Task, carry, echo_handler, parse_proxy_v2, receive_digest, \
     send_stream
-from rig import SOCKET_TIMEOUT, Capture, echo, receive, receive_all, reset, wait_for
+from rig import SOCKET_TIMEOUT, Capture, echo, receive, receive_all, reset, stopped, wait_for
 from test_close import assert_reset
 
 pytestmark = pytest.mark.stealing
@@ -326,18 +326,6 @@ def test_the_trunks_process_holds_no_privilege(net, listening, family):
 
 
 # ---- who carries ----
-
-@contextlib.contextmanager
-def stopped(pids):
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
-
 
 def test_a_flow_that_the_kernel_carries_needs_nobody_at_either_end(net, listening, family):
     """While no more is under way than the budget holds, as what does not fit is the relay's."""
