@@ -107,6 +107,15 @@ def test_an_entry_removed_under_a_held_syn_leaves_the_client_one_connection(net,
 
 
 @pytest.mark.stealing
+def test_an_entry_removed_makes_way_for_one_of_the_other_kind_at_once(gateway, family):
+    gateway.start(serve(5000, address=family.router))
+    gateway.sluice("del", family.router)
+    gateway.sluice("add", family.router, "5000", "nexthop")
+    port, = gateway.show("ports")["ports"]
+    assert (port["nexthop"], port["state"]) == (True, "active")
+
+
+@pytest.mark.stealing
 def test_an_entry_removed_keeps_what_a_slow_client_has_not_taken_yet(net, gateway, family):
     """The remote has finished, the client reads later, the entry goes in between."""
     gateway.start(serve(5000))

@@ -50,7 +50,7 @@ struct port_entry {
 	struct proxy_entry *proxy;
 	struct params_entry *params;
 	struct port_value value; /* as in port_table */
-	bool rested; /* draining, and without a flow when it was last looked at */
+	uint8_t rested; /* draining: so many sweeps in a row have found no flow */
 };
 
 /* What to enter. */
@@ -95,9 +95,9 @@ void registry_free(struct registry *registry);
 int registry_add(struct registry *registry, const struct registration *registration, char *error);
 
 /*
- * Withdraws one port, or all of a proxy when service_port is 0. Entries with
- * flows drain: their SYNs pass, and they go when the last flow ends. 0, or
- * -ENOENT or -ENOMEM with error set.
+ * Withdraws one port, or all of a proxy when service_port is 0. They drain: their
+ * SYNs pass, and they go by registry_sweep() when they have been without flows for
+ * a while. 0, or -ENOENT or -ENOMEM with error set.
  */
 int registry_withdraw(struct registry *registry, const uint8_t address[16], uint16_t service_port,
 		      char *error);
@@ -130,7 +130,8 @@ int registry_apply(struct registry *registry, const struct gateway_config *confi
 int registry_use_listen_ports(struct registry *registry, const struct port_range *range,
 			      char *error);
 
-/* Removes draining entries without flows and parameters that nobody uses. */
+/* Removes draining entries that have rested, and parameters that nobody uses. To be
+ * called twice a second. */
 void registry_sweep(struct registry *registry);
 
 const struct proxy_entry *registry_find_proxy(const struct registry *registry,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* How entries of the registry go: at once, or when their last flow is gone. */
+/* How entries of the registry go: when they have rested, and their last flow is gone. */
 #include "registry.h"
 
 #include <errno.h>
@@ -8,6 +8,10 @@
 #include <string.h>
 
 #include "registry_private.h"
+
+/* Longer, at two sweeps a second, than a relay may be silent before SYNs that it has
+ * not looked at are no longer taken up (1 s). */
+#define REST_SWEEPS 3
 
 struct port_collection {
 	const struct registry *registry;
@@ -52,7 +56,7 @@ static void withdraw(struct registry *registry, struct port_entry *port)
 	/* It stays until it has rested, even without a flow: a SYN that is held may not be
 	 * known as one yet, and without the entry it would pass to the remote when it is
 	 * given back, which the relay is connected to already. */
-	port->rested = false;
+	port->rested = 0;
 	registry_count_active(port, -1);
 	port->value.flags |= PORT_DRAINING;
 	registry_write_port(registry, port);
@@ -164,7 +168,8 @@ static bool is_drained(const struct registry *registry, const struct port_entry 
 		       const void *subject)
 {
 	(void)subject;
-	return port_is_draining(port) && registry_flows_of(registry, port) == 0 && port->rested;
+	return port_is_draining(port) && registry_flows_of(registry, port) == 0 &&
+	       port->rested >= REST_SWEEPS;
 }
 
 static void note_draining(const struct port_entry *port, void *context)
@@ -175,7 +180,10 @@ static void note_draining(const struct port_entry *port, void *context)
 	if (!port_is_draining(port))
 		return;
 	registry->draining = true;
-	entry->rested = registry_flows_of(registry, port) == 0;
+	if (registry_flows_of(registry, port) > 0)
+		entry->rested = 0;
+	else if (entry->rested < REST_SWEEPS)
+		entry->rested++;
 }
 
 void registry_sweep(struct registry *registry)
