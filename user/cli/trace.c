@@ -11,6 +11,7 @@
 struct following {
 	const struct cli *cli;
 	uint64_t left; /* flows to see the end of; 0: until interrupted */
+	char outlook[1024]; /* what is said once connections are followed */
 };
 
 static const char *member(const json_t *object, const char *key)
@@ -60,12 +61,13 @@ static bool on_part(const json_t *event, void *context)
 {
 	struct following *following = context;
 	const char *name = member(event, "event");
-	bool ready = !strcmp(name, "ready");
 
 	if (following->cli->json) {
 		json_dumpf(event, stdout, JSON_COMPACT);
 		putchar('\n');
-	} else if (!ready) {
+	} else if (!strcmp(name, "ready")) {
+		puts(following->outlook);
+	} else {
 		print_event(event);
 	}
 	if (fflush(stdout))
@@ -74,22 +76,20 @@ static bool on_part(const json_t *event, void *context)
 }
 
 /* A connection that would not be taken has no events: this is said at once. */
-static int print_outlook(const struct cli *cli, const char *client, const char *remote)
+static int find_outlook(struct following *following, const char *client, const char *remote)
 {
 	json_t *result;
-	int r = cli_ask(cli,
+	int r = cli_ask(following->cli,
 			json_pack("{s:s, s:s, s:s}", "verb", "explain", "client", client, "remote",
 				  remote),
 			&result);
 
 	if (r)
 		return r;
-	if (!cli->json && strcmp(member(result, "outcome"), "taken"))
-		printf("such connections are %s now (%s), see sluice explain %s %s\n",
-		       member(result, "outcome"), member(result, "reason"), client, remote);
-	else if (!cli->json)
-		puts("waiting for connections, ^C ends");
-	fflush(stdout);
+	if (strcmp(member(result, "outcome"), "taken"))
+		snprintf(following->outlook, sizeof(following->outlook),
+			 "such connections are %s now (%s), see sluice explain %s %s",
+			 member(result, "outcome"), member(result, "reason"), client, remote);
 	json_decref(result);
 	return 0;
 }
@@ -118,7 +118,7 @@ static int follow(const struct cli *cli, struct following *following, const char
 
 int verb_trace(const struct cli *cli, int count, char **arguments)
 {
-	struct following following = { .cli = cli };
+	struct following following = { .cli = cli, .outlook = "waiting for connections, ^C ends" };
 	uint8_t client[16], remote[16];
 	uint16_t port = 0;
 
@@ -137,7 +137,7 @@ int verb_trace(const struct cli *cli, int count, char **arguments)
 	    number_parse(cli->given[CLI_COUNT], 1, UINT32_MAX, &following.left))
 		return cli_usage(cli, "-n is how many flows to see the end of, 1 at least");
 	if (strcmp(arguments[0], "*")) {
-		int r = print_outlook(cli, arguments[0], arguments[1]);
+		int r = find_outlook(&following, arguments[0], arguments[1]);
 
 		if (r)
 			return r;

@@ -151,6 +151,7 @@ void request_trace(struct gateway *gateway, struct control_request *request, con
 	*trace = (struct trace){ .gateway = gateway, .request = request, .slot = slot };
 	gateway->traces[slot] = trace;
 	control_reply_in_parts(request, on_gone, trace);
-	control_reply_part(request, json_pack("{s:s}", "event", "ready"));
+	/* In this order: who reads "ready" may connect at once, and is followed. */
 	supervisor_trace_start(gateway->supervisor, slot, &filter);
+	control_reply_part(request, json_pack("{s:s}", "event", "ready"));
 }
