@@ -120,14 +120,14 @@ class Site:
 
 def retransmitted(namespace):
     """Segments that its TCP has sent again so far."""
-    with namespace, open("/proc/thread-self/net/snmp") as snmp:
+    with namespace.entered(), open("/proc/thread-self/net/snmp") as snmp:
         names, values = (line.split() for line in snmp if line.startswith("Tcp:"))
     return int(dict(zip(names, values))["RetransSegs"])
 
 
 def received_packets(namespace, device):
     """Packets that have arrived at a device so far."""
-    with namespace, open("/proc/thread-self/net/dev") as devices:
+    with namespace.entered(), open("/proc/thread-self/net/dev") as devices:
         for line in devices:
             name, _, numbers = line.partition(":")
             if name.strip() == device:

@@ -17,9 +17,7 @@ def load(namespace, verb, address, timeout=120, port=PORT, **options):
         if value is not None:
             argv += [f"--{name}", value]
     try:
-        done = subprocess.run(namespace.command(*argv), text=True, timeout=timeout,
-                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.PIPE, check=False)
+        done = namespace.run(*argv, check=False, timeout=timeout)
     except subprocess.TimeoutExpired:
         raise Failed(f"load {verb}: not done after {timeout} s") from None
     if done.returncode or not done.stdout:

@@ -28,7 +28,7 @@ class Answer:
 def ask(gateway, path="/metrics", method="GET", headers=None, port=PORT, address="127.0.0.1",
         namespace=None):
     """One request from within a namespace, by default the gateway's own."""
-    with namespace or gateway.namespace:
+    with (namespace or gateway.namespace).entered():
         connection = http.client.HTTPConnection(address, port, timeout=SOCKET_TIMEOUT)
         connection.connect()
     try:

@@ -202,7 +202,7 @@ def linkrate_known():
 
 
 class Namespace:
-    """A network namespace. `with namespace:` puts the calling thread inside."""
+    """A network namespace."""
 
     def __init__(self, name, directory):
         self.name = name
@@ -210,22 +210,22 @@ class Namespace:
         self.processes = []
         self.started = 0  # processes, for the names of their logs
         self.sockets = []
-        self._homes = []
         run("ip", "netns", "add", name)
         self._fd = os.open(f"/run/netns/{name}", os.O_RDONLY | os.O_CLOEXEC)
         # addresses are good at once: nothing is sent before duplicates are looked for otherwise
         self.sysctl(ipv6__conf__default__accept_dad=0, ipv6__conf__default__dad_transmits=0)
         self.ip("link set lo up")
 
-    def __enter__(self):
-        self._homes.append(os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC))
+    @contextlib.contextmanager
+    def entered(self):
+        """The calling thread, and the programs that it starts, are inside in the block."""
+        home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         self._set(self._fd)
-        return self
-
-    def __exit__(self, *_):
-        home = self._homes.pop()
-        self._set(home)
-        os.close(home)
+        try:
+            yield
+        finally:
+            self._set(home)
+            os.close(home)
 
     @staticmethod
     def _set(fd):
@@ -241,7 +241,7 @@ class Namespace:
 
     def sysctl(self, **values):
         """a__b__c=v sets a/b/c; one that this kernel lacks is an error."""
-        with self:
+        with self.entered():
             for key, value in values.items():
                 with open("/proc/sys/net/" + key.replace("__", "/"), "w") as knob:
                     knob.write(str(value))
@@ -249,27 +249,30 @@ class Namespace:
     # ---- programs ----
 
     def command(self, *argv):
+        """What somebody outside types to run argv in here."""
         return ["nsenter", f"--net=/run/netns/{self.name}", "--", *map(str, argv)]
 
     def run(self, *argv, **kwargs):
-        return run(*self.command(*argv), **kwargs)
+        with self.entered():
+            return run(*argv, **kwargs)
 
     def json(self, *argv):
         return json.loads(self.run(*argv).stdout or "[]")
 
     def spawn(self, *argv, **kwargs):
-        """Starts a program; ended with the test. nsenter execs it, so the pid is its own."""
+        """Starts a program; ended with the test."""
         name = os.path.basename(str(argv[0]))
         self.started += 1
         log = os.path.join(self.directory, f"{self.name}-{name}-{self.started}.log")
-        process = Process(self.command(*argv), log, **kwargs)
+        with self.entered():
+            process = Process(argv, log, **kwargs)
         self.processes.append(process)
         return process
 
     # ---- sockets ----
 
     def socket(self, *args, timeout=SOCKET_TIMEOUT):
-        with self:
+        with self.entered():
             sock = socket.socket(*args)
         sock.settimeout(timeout)
         self.sockets.append(sock)

@@ -2,7 +2,6 @@
 """How connections end: every way a peer can end its side is what the other side sees."""
 import itertools
 import socket
-import subprocess
 import time
 
 import pytest
@@ -74,8 +73,7 @@ def test_ncat_sends_a_file_and_hears_its_digest(net, gateway, family, tmp_path):
     content = Stream(20 * MIB).write(tmp_path / "content")
     with Server(net.remote.listen(family, family.remote, 5000), digest_handler), \
             gateway.counting(joined=1, closed=1), open(content, "rb") as stdin:
-        done = subprocess.run(net.client.command("ncat", family.remote, "5000"), stdin=stdin,
-                              stdout=subprocess.PIPE, timeout=60, check=True, text=True)
+        done = net.client.run("ncat", family.remote, "5000", stdin=stdin)
     assert done.stdout == file_digest(content)
 
 

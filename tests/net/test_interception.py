@@ -93,6 +93,25 @@ def test_an_entry_removed_leaves_its_running_flows(net, gateway, family, what):
 
 
 @pytest.mark.stealing
+def test_an_entry_removed_without_flows_is_gone_at_once_to_who_looks(gateway, family):
+    gateway.start(serve(5000, 5001))
+
+    def shown():
+        ports = [port["service_port"] for port in gateway.show("ports")["ports"]
+                 if port["address"] == family.remote]
+        proxies = [proxy["ports"] for proxy in gateway.show("proxies")["proxies"]
+                   if proxy["address"] == family.remote]
+        status = gateway.show("status")
+        return ports, proxies, status["ports"], status["proxies"]
+
+    assert shown() == ([5000, 5001], [2], 4, 2)
+    gateway.sluice("del", family.remote, "5000")
+    assert shown() == ([5001], [1], 3, 2)
+    gateway.sluice("del", family.remote)
+    assert shown() == ([], [], 2, 1)
+
+
+@pytest.mark.stealing
 def test_an_entry_removed_under_a_held_syn_leaves_the_client_one_connection(net, gateway, family):
     """The relay has not looked at it yet, so it is no flow that main could know of."""
     gateway.start(serve(5000))
@@ -295,7 +314,7 @@ def test_100000_ports_on_10000_proxies_are_loaded_and_found(net, gateway):
     text = "".join(f'proxy "{address}" {{ {ports}}}\n'
                    for address in [*others, family.remote])
     ways = {} if gateway.intercept == "tc" else {"listen_ports": "20000-49999"}
-    gateway.start(text, timeout=90, **ways)
+    gateway.start(text, timeout=90, max_proxies=16_384, max_ports=131_072, **ways)
     assert len(gateway.show("ports")["ports"]) == 10 * (count + 1)
     near, far = net.connection(family, 5007)
     echo(near, far)

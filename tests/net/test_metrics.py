@@ -209,9 +209,10 @@ def test_a_relays_death_takes_its_flows_and_no_totals(net, gateway):
 
 
 def test_tables_limits_processes_and_interfaces(gateway):
-    gateway.start(metrics() + serve(5000, 5001, address=IPV4.remote), max_ports=77, half_open=99)
+    gateway.start(metrics() + serve(5000, 5001, address=IPV4.remote), max_proxies=55,
+                  max_ports=77, half_open=99)
     now = Scrape(gateway)
-    for table, entries, limit in ("proxies", 1, 16384), ("ports", 2, 77), ("half_open", 0, 99):
+    for table, entries, limit in ("proxies", 1, 55), ("ports", 2, 77), ("half_open", 0, 99):
         assert now.value("sluice_table_entries", table=table) == entries
         assert now.value("sluice_table_entries_limit", table=table) == limit
     for process in "main", "relay", "metrics":

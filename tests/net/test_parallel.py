@@ -161,7 +161,7 @@ def test_a_static_entry_needs_a_server_that_speaks_mptcp(net, gateway, family):
     """Without an agent: an application of its own may accept MPTCP."""
     gateway.start(serve(SERVICE, parallel=2))
     listener = socket.IPPROTO_MPTCP
-    with net.remote:
+    with net.remote.entered():
         sock = socket.socket(family.af, socket.SOCK_STREAM, listener)
     with contextlib.closing(sock):  # open to the end: it is where others join
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -453,7 +453,7 @@ def test_a_stop_waits_for_the_flows_of_its_trunks(net, listening, family):
 
 def test_mptcp_is_left_as_it_was_found(net, listening, family):
     def state():
-        with net.gateway:
+        with net.gateway.entered():
             with open("/proc/sys/net/mptcp/pm_type") as text:
                 manager = text.read()
         return manager, net.remote.run("ip", "mptcp", "limits").stdout

@@ -243,7 +243,7 @@ def test_what_flows_do_at_random(net, gateway):
 
 def tcp_limit(namespace, which):
     """What a socket's buffer can grow to."""
-    with namespace, open(f"/proc/sys/net/ipv4/tcp_{which}") as limits:
+    with namespace.entered(), open(f"/proc/sys/net/ipv4/tcp_{which}") as limits:
         return int(limits.read().split()[-1])
 
 

@@ -351,7 +351,7 @@ def test_a_reloaded_agent_tunes_new_connections_anew(net, gateway, family, asked
 
 def limit(namespace, path, column=0):
     """A number under /proc/sys/net of a namespace; 0 where it is not shown there."""
-    with namespace, contextlib.suppress(FileNotFoundError):
+    with namespace.entered(), contextlib.suppress(FileNotFoundError):
         with open(f"/proc/sys/net/{path}") as values:
             return values.read().split()[column]
     return 0

@@ -191,7 +191,7 @@ def stop_checksum_offload(namespace, device):
     """Has checksums of what leaves by the device computed before it does."""
     value = (ctypes.c_uint32 * 2)(ETHTOOL_STXCSUM, 0)
     request = struct.pack("16sP16x", device.encode(), ctypes.addressof(value))
-    with namespace, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+    with namespace.entered(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
         fcntl.ioctl(control, SIOCETHTOOL, request)
 
 

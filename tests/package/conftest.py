@@ -30,7 +30,7 @@ def demo(request, tmp_path_factory):
             [os.path.join(SOURCE, "tests", "demo")], stdin=subprocess.DEVNULL, stdout=out,
             stderr=subprocess.STDOUT) as process:
         try:
-            yield lambda: (process.wait(400), log.read_text())
+            yield lambda: (process.wait(600), log.read_text())
         finally:
             process.terminate()
 

@@ -43,7 +43,8 @@ def on_this_machine(command):
 # Commands that go on until somebody ends them: how that is done, on a terminal where
 # they want one. An interrupted trace says so by its status, 130.
 ENDED = {"sluice trace": "timeout --preserve-status --signal=INT 2 {} || [ $? = 130 ]",
-         "sluice top": "{{ sleep 2; printf q; }} | TERM=linux timeout 20 script -qefc '{}' /dev/null"}
+         "sluice top": "while sleep 1 && printf q; do :; done | "
+                       "TERM=linux timeout 60 script -qefc '{}' /dev/null"}
 
 
 class Reader:

@@ -141,16 +141,18 @@ const struct port_entry *registry_find_port(const struct proxy_entry *proxy, uin
 /* The port entry with this number, or NULL. */
 const struct port_entry *registry_port_by_id(const struct registry *registry, uint32_t port_id);
 
-/* Calls visit for every entry, in order of address and port. */
-void registry_each_proxy(const struct registry *registry,
-			 void (*visit)(const struct proxy_entry *proxy, void *context),
-			 void *context);
+/* Whether an entry has been withdrawn and no flow is left of it: it only waits for
+ * SYNs that may still be held, and to who looks at the tables it is gone. */
+bool registry_is_resting(const struct registry *registry, const struct port_entry *port);
+
+/* Calls visit for every entry, resting ones included, in order of address and port. */
 void registry_each_port(const struct registry *registry,
 			void (*visit)(const struct port_entry *port, void *context), void *context);
 void registry_each_params(const struct registry *registry,
 			  void (*visit)(const struct params_entry *params, void *context),
 			  void *context);
 
+/* Resting entries, and proxies that have no others, do not count. */
 size_t registry_proxy_count(const struct registry *registry);
 size_t registry_port_count(const struct registry *registry);
 uint32_t registry_nexthop_count(const struct registry *registry);

@@ -7,7 +7,6 @@
 /* ---- walking ---- */
 
 struct walk {
-	void (*visit_proxy)(const struct proxy_entry *proxy, void *context);
 	void (*visit_port)(const struct port_entry *port, void *context);
 	void (*visit_params)(const struct params_entry *params, void *context);
 	void *context;
@@ -24,13 +23,8 @@ static void walk_port(const void *node, VISIT order, void *closure)
 static void walk_proxy(const void *node, VISIT order, void *closure)
 {
 	const struct proxy_entry *proxy = *(struct proxy_entry *const *)node;
-	const struct walk *walk = closure;
 
-	if (order != postorder && order != leaf)
-		return;
-	if (walk->visit_proxy)
-		walk->visit_proxy(proxy, walk->context);
-	if (walk->visit_port)
+	if (order == postorder || order == leaf)
 		twalk_r(proxy->ports, walk_port, closure);
 }
 
@@ -40,14 +34,6 @@ static void walk_params(const void *node, VISIT order, void *closure)
 
 	if (order == postorder || order == leaf)
 		walk->visit_params(*(struct params_entry *const *)node, walk->context);
-}
-
-void registry_each_proxy(const struct registry *registry,
-			 void (*visit)(const struct proxy_entry *, void *), void *context)
-{
-	struct walk walk = { .visit_proxy = visit, .context = context };
-
-	twalk_r(registry->proxies, walk_proxy, &walk);
 }
 
 void registry_each_port(const struct registry *registry,
@@ -66,14 +52,49 @@ void registry_each_params(const struct registry *registry,
 	twalk_r(registry->params.by_value, walk_params, &walk);
 }
 
+bool registry_is_resting(const struct registry *registry, const struct port_entry *port)
+{
+	return port_is_draining(port) && registry_flows_of(registry, port) == 0;
+}
+
+struct counts {
+	const struct registry *registry;
+	const struct proxy_entry *last; /* of the port counted last: they come in its order */
+	size_t proxies, ports;
+};
+
+static void count_port(const struct port_entry *port, void *context)
+{
+	struct counts *counts = context;
+
+	if (registry_is_resting(counts->registry, port))
+		return;
+	counts->ports++;
+	if (counts->last != port->proxy)
+		counts->proxies++;
+	counts->last = port->proxy;
+}
+
+static struct counts count_entries(const struct registry *registry)
+{
+	struct counts counts = { .registry = registry };
+
+	if (registry->draining)
+		registry_each_port(registry, count_port, &counts);
+	else /* none rests */
+		counts = (struct counts){ .proxies = registry->proxy_count,
+					  .ports = registry->port_count };
+	return counts;
+}
+
 size_t registry_proxy_count(const struct registry *registry)
 {
-	return registry->proxy_count;
+	return count_entries(registry).proxies;
 }
 
 size_t registry_port_count(const struct registry *registry)
 {
-	return registry->port_count;
+	return count_entries(registry).ports;
 }
 
 size_t registry_leased_count(const struct registry *registry)

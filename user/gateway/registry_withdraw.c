@@ -142,8 +142,7 @@ int registry_withdraw(struct registry *registry, const uint8_t address[16], uint
 static bool is_idle_of(const struct registry *registry, const struct port_entry *port,
 		       const void *proxy)
 {
-	return port->proxy == proxy && port_is_draining(port) &&
-	       registry_flows_of(registry, port) == 0;
+	return port->proxy == proxy && registry_is_resting(registry, port);
 }
 
 void registry_remove_idle(struct registry *registry, const struct proxy_entry *proxy)
@@ -168,8 +167,7 @@ static bool is_drained(const struct registry *registry, const struct port_entry 
 		       const void *subject)
 {
 	(void)subject;
-	return port_is_draining(port) && registry_flows_of(registry, port) == 0 &&
-	       port->rested >= REST_SWEEPS;
+	return registry_is_resting(registry, port) && port->rested >= REST_SWEEPS;
 }
 
 static void note_draining(const struct port_entry *port, void *context)
@@ -180,7 +178,7 @@ static void note_draining(const struct port_entry *port, void *context)
 	if (!port_is_draining(port))
 		return;
 	registry->draining = true;
-	if (registry_flows_of(registry, port) > 0)
+	if (!registry_is_resting(registry, port))
 		entry->rested = 0;
 	else if (entry->rested < REST_SWEEPS)
 		entry->rested++;

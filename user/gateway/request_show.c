@@ -110,8 +110,8 @@ static json_t *show_status(const struct gateway *gateway)
 struct listing {
 	const struct gateway *gateway;
 	json_t *array;
-	const struct proxy_entry *proxy; /* of the port visited last */
-	size_t proxies; /* visited by way of their ports */
+	json_t *entry; /* the last of array; borrowed */
+	const struct proxy_entry *proxy; /* that entry's */
 	uint64_t now_us; /* CLOCK_MONOTONIC */
 };
 
@@ -130,38 +130,42 @@ static void describe_lease(json_t *entry, const struct port_entry *port, uint64_
 				      "retrans", (json_int_t)lease->path.retrans));
 }
 
-static void add_port_flows(const struct port_entry *port, void *context)
+static json_t *describe_proxy(const struct proxy_entry *proxy)
 {
-	struct listing *listing = context;
-	json_t *entry;
-
-	/* Ports come in order of their proxies, which were listed before. */
-	if (listing->proxy != port->proxy) {
-		listing->proxy = port->proxy;
-		listing->proxies++;
-	}
-	entry = json_array_get(listing->array, listing->proxies - 1);
-	describe_lease(entry, port, listing->now_us);
-	json_object_set_new(entry, "flows",
-			    json_integer(
-				    json_integer_value(json_object_get(entry, "flows")) +
-				    (json_int_t)supervisor_port_flows(listing->gateway->supervisor,
-								      port->value.port_id)));
-}
-
-static void add_proxy(const struct proxy_entry *proxy, void *context)
-{
-	struct listing *listing = context;
 	char address[INET6_ADDRSTRLEN];
 
-	json_array_append_new(listing->array,
-			      json_pack("{s:s,s:b,s:s,s:s,s:I,s:i,s:n,s:n,s:n}", "address",
-					address_format(proxy->address, address), "nexthop",
-					proxy->nexthop, "identity",
-					proxy->identity ? proxy->identity->name : "", "origin",
-					origin_name(proxy->origin), "ports",
-					(json_int_t)proxy->port_count, "flows", 0, "expires_s",
-					"agent", "path"));
+	return json_pack("{s:s,s:b,s:s,s:s,s:i,s:i,s:n,s:n,s:n}", "address",
+			 address_format(proxy->address, address), "nexthop", proxy->nexthop,
+			 "identity", proxy->identity ? proxy->identity->name : "", "origin",
+			 origin_name(proxy->origin), "ports", 0, "flows", 0, "expires_s", "agent",
+			 "path");
+}
+
+static void add_to(json_t *entry, const char *key, uint64_t number)
+{
+	json_int_t before = json_integer_value(json_object_get(entry, key));
+
+	json_object_set_new(entry, key, json_integer(before + (json_int_t)number));
+}
+
+/* Ports come in the order of their proxies: with the first of one that does not
+ * rest, the proxy is listed. */
+static void add_port_to_proxy(const struct port_entry *port, void *context)
+{
+	struct listing *listing = context;
+	const struct gateway *gateway = listing->gateway;
+
+	if (registry_is_resting(gateway->registry, port))
+		return;
+	if (listing->proxy != port->proxy) {
+		listing->proxy = port->proxy;
+		listing->entry = describe_proxy(port->proxy);
+		json_array_append_new(listing->array, listing->entry);
+	}
+	describe_lease(listing->entry, port, listing->now_us);
+	add_to(listing->entry, "ports", 1);
+	add_to(listing->entry, "flows",
+	       supervisor_port_flows(gateway->supervisor, port->value.port_id));
 }
 
 static json_t *show_proxies(const struct gateway *gateway)
@@ -169,8 +173,7 @@ static json_t *show_proxies(const struct gateway *gateway)
 	struct listing listing = { .gateway = gateway, .array = json_array() };
 
 	sd_event_now(gateway->event, CLOCK_MONOTONIC, &listing.now_us);
-	registry_each_proxy(gateway->registry, add_proxy, &listing);
-	registry_each_port(gateway->registry, add_port_flows, &listing);
+	registry_each_port(gateway->registry, add_port_to_proxy, &listing);
 	return json_pack("{s:o}", "proxies", listing.array);
 }
 
@@ -179,6 +182,8 @@ static void add_port(const struct port_entry *port, void *context)
 	struct listing *listing = context;
 	char address[INET6_ADDRSTRLEN];
 
+	if (registry_is_resting(listing->gateway->registry, port))
+		return;
 	json_array_append_new(
 		listing->array,
 		json_pack("{s:s,s:i,s:i,s:i,s:I,s:s,s:b,s:o,s:I,s:s,s:s}", "address",
