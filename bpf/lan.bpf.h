@@ -32,6 +32,11 @@ volatile __u32 taking_way SEC(".data.gateway") = WAY_TC;
  * of that way still has to find. */
 volatile __u32 other_way_runs SEC(".data.gateway") = 0;
 
+/* How many SYNs passed that an old leg in TIME_WAIT has the address of (tc): the
+ * stack does not forward what it finds a socket for. main removes such legs, and
+ * the client's next SYN gets through. */
+volatile __u32 old_legs_met SEC(".data.gateway") = 0;
+
 /* --- What each way in provides ------------------------------------------------ */
 
 enum verdict {
@@ -66,6 +71,9 @@ static bool to_leg(void *ctx, const struct packet *packet, struct bpf_sock *sk);
 /* Sends a SYN, or the answer to a SYN cookie, to the relay's listener. False:
  * counted why. */
 static bool to_listener(void *ctx, const struct packet *packet, __u32 relay);
+
+/* A SYN to an entry passes. */
+static void note_passed(void *ctx, const struct packet *packet);
 
 /* --- The steps ---------------------------------------------------------------- */
 
@@ -197,9 +205,9 @@ static __always_inline struct port_value *port_lookup(const struct packet *packe
 
 /* A packet has met the socket that answers a SYN of ours, so the SYN has come
  * through to the listener: the relay need not do without it. */
-static __always_inline void note_delivered(const struct packet *packet)
+static __always_inline void note_delivered(const struct half_open_key *tuple)
 {
-	struct half_open_value *known = bpf_map_lookup_elem(&half_open, &packet->tuple);
+	struct half_open_value *known = bpf_map_lookup_elem(&half_open, tuple);
 
 	if (known)
 		known->delivered = 1;
@@ -356,6 +364,7 @@ static __always_inline enum verdict lan_tcp(void *ctx, struct packet *packet, bo
 {
 	struct proxy_value *proxy;
 	struct port_value *port;
+	enum verdict verdict;
 	struct bpf_sock *sk;
 
 	proxy = proxy_lookup(ctx, packet);
@@ -377,7 +386,7 @@ static __always_inline enum verdict lan_tcp(void *ctx, struct packet *packet, bo
 	sk = leg_lookup(ctx, packet);
 	if (sk) {
 		if (sk->state == BPF_TCP_NEW_SYN_RECV)
-			note_delivered(packet);
+			note_delivered(&packet->tuple);
 		if (!to_leg(ctx, packet, sk))
 			return PASS;
 		count(to_leg);
@@ -389,9 +398,10 @@ static __always_inline enum verdict lan_tcp(void *ctx, struct packet *packet, bo
 		count_pass(older_flow);
 		return PASS;
 	}
-	if (reinjected)
-		return reinjected_syn(ctx, packet);
-	return fresh_syn(ctx, packet, proxy, port);
+	verdict = reinjected ? reinjected_syn(ctx, packet) : fresh_syn(ctx, packet, proxy, port);
+	if (verdict == PASS)
+		note_passed(ctx, packet);
+	return verdict;
 }
 
 #endif

@@ -32,6 +32,11 @@ static __always_inline long load_frame(void *ctx, void *to, __u32 length)
 	return bpf_xdp_load_bytes(ctx, 0, to, length);
 }
 
+/* A leg has another address than what the SYN is for: they do not meet. */
+static __always_inline void note_passed(void *ctx, const struct packet *packet)
+{
+}
+
 /* Both ways must lead to each other: the client's port may lead to another
  * remote behind the same router by now. */
 static __always_inline bool find_rerouted_landing(struct packet *packet)

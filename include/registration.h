@@ -22,16 +22,20 @@
 /* Services that one identity may have registered, so that none fills the tables. */
 #define REGISTRATIONS_PER_IDENTITY 4096
 
+/* Different sets of parameters that they may be of, so that others find room too:
+ * param_table holds PARAM_TABLE_MAX. */
+#define PARAM_SETS_PER_IDENTITY 256
+
 /* X(name, description): the rule that a refused registration broke. The name is
  * the "rule" an agent is told; refused_NAME is its counter. */
-#define REGISTRATION_REFUSALS(X)                                                        \
-	X(address, "the policy does not give the identity this address")                \
-	X(port, "the policy does not give the identity this port")                      \
-	X(flows, "the identity has as many flows as its policy allows")                 \
-	X(taken, "the address belongs to another identity, or is static")               \
-	X(params, "these parameters are wrong or cannot be had here")                   \
-	X(room, "the identity has too many services, or the gateway's tables are full") \
-	X(lease, "the lease has run out, or a service was withdrawn: register again")   \
+#define REGISTRATION_REFUSALS(X)                                                      \
+	X(address, "the policy does not give the identity this address")              \
+	X(port, "the policy does not give the identity this port")                    \
+	X(flows, "the identity has as many flows as its policy allows")               \
+	X(taken, "the address belongs to another identity, or is static")             \
+	X(params, "these parameters are wrong or cannot be had here")                 \
+	X(room, "too many services or sets of parameters, of the identity or in all") \
+	X(lease, "the lease has run out, or a service was withdrawn: register again") \
 	X(feature, "the agent requires a feature that this version has not")
 
 #define REFUSAL_CONSTANT(name, description) REFUSED_##name,

@@ -368,6 +368,13 @@ def test_what_a_killed_gateway_left_is_found_and_removed(net, gateway):
         assert "fwmark" not in rules
 
 
+def test_an_empty_place_for_pins_is_no_leftover(gateway):
+    """systemd makes it for the unit, and it stays when the gateway stops."""
+    gateway.configure(serve(5000))
+    os.mkdir(gateway.pin_dir)
+    assert ids(doctor(gateway)[1]) == {"not-running"}
+
+
 def test_fix_leaves_a_running_gateway_alone(net, gateway, family):
     gateway.start(serve(5000))
     near, far = net.connection(family, 5000)

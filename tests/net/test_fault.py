@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from gateway import alive, serve
+from gateway import SLUICE, alive, serve
 from peer import Server, Task, echo_handler, endless_handler
-from rig import IPV4, SOCKET_TIMEOUT, echo, reset, wait_for
+from rig import IPV4, SOCKET_TIMEOUT, Unsupported, echo, reset, stopped, wait_for
 
 pytestmark = [pytest.mark.stealing, pytest.mark.intercepts]
 
@@ -207,6 +207,84 @@ def test_a_stopped_relay_gets_no_new_connections(net, gateway, family):
     time.sleep(0.5)  # time for the relay to do the wrong thing
     for _ in range(3):
         echo(fresh, remote)
+
+
+def test_a_relay_leaves_alone_what_it_has_overslept(net, gateway, family):
+    """The client's next SYN has gone to the remote itself. The relay's own connection there
+    ends when the relay wakes, and neither is it kept nor does the client hear of it."""
+    gateway.start(serve(5000), workers=1)
+    with net.slow(there=1.0), net.remote.listen(family, family.remote, 5000) as listener:
+        near = net.client.start_connect(family, family.remote, 5000)
+        wait_for(gateway.flows, "the relay connects")
+        with stopped(gateway.relays()):
+            accepted = {peer[0]: far for far, peer in (listener.accept() for _ in range(2))}
+        assert set(accepted) == {family.client, family.wan}
+        for far in accepted.values():
+            far.settimeout(5)
+        with pytest.raises(ConnectionResetError):
+            accepted[family.wan].recv(1)
+        near.settimeout(SOCKET_TIMEOUT)
+        echo(near, accepted[family.client])
+        for far in accepted.values():
+            far.close()
+    wait_for(lambda: gateway.counters()["abandoned"] == 1, "it is given up")
+
+
+@pytest.mark.intercepts("tc")
+def test_a_syn_that_passes_gets_past_an_old_leg_of_its_tuple(net, gateway, family):
+    """The leg in TIME_WAIT has the remote's address, and what the kernel finds a socket for
+    it does not forward."""
+    gateway.start(serve(5000), workers=1)
+    source = family.client, 40123
+    with net.remote.listen(family, family.remote, 5000) as listener:
+        near = net.client.connect(family, family.remote, 5000, source=source)
+        far, _ = listener.accept()
+        far.close()
+        assert near.recv(1) == b""
+        near.close()
+        wait_for(lambda: family.remote in net.gateway.run(
+            "ss", "-Htn", "state", "time-wait", "sport = :5000").stdout, "the leg is in TIME_WAIT")
+        with stopped(gateway.relays()):
+            wait_for(lambda: gateway.show("status")["relays"][0]["state"] == "hung", "it hangs")
+            near = net.client.connect(family, family.remote, 5000, source=source, timeout=10)
+            far, peer = listener.accept()
+            assert peer[:2] == source
+            echo(near, far)
+            far.close()
+
+
+@pytest.mark.intercepts("tc")
+def test_many_questions_outlive_the_relay_that_they_are_for(gateway):
+    """They wait in line, and the first is never answered."""
+    gateway.start(serve(5000), workers=1)
+    relay, = gateway.relays()
+    path = os.path.join(gateway.run_dir, "control.sock")
+    with stopped([relay]):
+        asked = [gateway.namespace.spawn(SLUICE, "--run-dir", gateway.run_dir, "show", "flows",
+                                         "-j") for _ in range(4)]
+        wait_for(lambda: gateway.namespace.run("ss", "-Hx").stdout.count(path) >= 4,
+                 "all have asked")
+        os.kill(relay, signal.SIGKILL)
+        assert [process.wait() for process in asked] == [0] * 4
+    wait_for(lambda: gateway.relays() not in ([], [relay]), "it is replaced")
+
+
+def test_a_client_that_has_vanished_is_given_up_and_nothing_is_forwarded(net, gateway):
+    """It was answered: no firewall keeps SYNs from the relay, it is the client that is gone."""
+    gateway.start(serve(5000, connect="early" if gateway.intercept == "tc" else "honest"))
+    table = "inet sluice-test"
+    done = net.client.run("nft", f"add table {table} {{ chain input {{ type filter hook input "
+                          "priority 0; tcp sport 5000 drop; }; }", check=False)
+    if done.returncode:
+        raise Unsupported("no nftables for what a client does not get")
+    try:
+        with net.remote.listen(IPV4, IPV4.remote, 5000):
+            net.client.start_connect(IPV4, IPV4.remote, 5000).close()
+            wait_for(lambda: gateway.counters()["abandoned"], "it is given up", 20)
+    finally:
+        net.client.run("nft", f"delete table {table}")
+    assert gateway.counters()["forwarded"] == 0
+    assert "firewall" not in gateway.output()
 
 
 def test_a_lost_lan_interface_does_not_end_the_daemon(net, gateway):

@@ -49,6 +49,24 @@ def test_the_program_hangs_on_the_lan_by_a_link_or_by_filters(
     record_property("attached to interfaces by", way)
 
 
+def test_filters_of_others_outlive_ours(net, gateway, family, features):
+    """Also on a qdisc that was made for ours."""
+    gateway.start(serve(PORT))
+    if features["tcx links"]:
+        net.gateway.run("tc", "qdisc", "add", "dev", "lan0", "clsact")
+    try:
+        net.gateway.run("tc", "filter", "add", "dev", "lan0", "egress", "prio", 7, "handle", 7,
+                        "bpf", "bytecode", "1,6 0 0 0")
+        assert_taken(net, gateway, family)
+        net.close_sockets()
+        gateway.expect_exit = True  # what it leaves is what this is about
+        assert gateway.stop() == 0
+        assert "handle 0x7" in net.gateway.run("tc", "filter", "show", "dev", "lan0",
+                                               "egress").stdout
+    finally:
+        net.gateway.run("tc", "qdisc", "del", "dev", "lan0", "clsact")
+
+
 def test_a_killed_daemon_leaves_filters_that_forward_or_nothing(
         net, gateway, family, features, record_property):
     gateway.start(serve(PORT))

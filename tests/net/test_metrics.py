@@ -362,6 +362,18 @@ def test_reload_moves_it_and_loses_nothing(net, gateway):
     scrape_until(gateway, lambda now: now.sum("sluice_bytes_total") == 15_000, "bytes")
 
 
+def test_reload_widens_and_narrows_where_it_listens(gateway):
+    """The same port, so the old socket is in the way of the new one."""
+    gateway.start(metrics() + serve(5000))
+    for section in metrics(f"0.0.0.0:{PORT}", public=True), metrics(f"[::]:{PORT}", public=True), \
+            metrics():
+        gateway.configure(section + serve(5000))
+        gateway.sluice("reload")
+        assert ask(gateway).status == 200
+    listening = gateway.namespace.run("ss", "-Hltn", f"sport = :{PORT}").stdout.splitlines()
+    assert len(listening) == 1 and f"127.0.0.1:{PORT}" in listening[0]
+
+
 def test_reload_to_an_address_in_use_keeps_the_old_one(net, gateway):
     gateway.start(metrics() + serve(5000))
     net.gateway.listen(IPV4, "127.0.0.1", PORT + 1)

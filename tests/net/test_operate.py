@@ -2,6 +2,7 @@
 """Starting, stopping, reloading and asking: what an operator sees."""
 import contextlib
 import os
+import pwd
 import re
 import signal
 import socket
@@ -170,6 +171,40 @@ def test_reload_that_asks_for_what_is_not_there_changes_nothing(net, gateway, ch
     near, far = net.connection(IPV4, 5000)
     assert gateway.took(far, IPV4)
     echo(near, far)
+
+
+def test_an_interface_does_not_change_sides_by_a_reload(net, gateway):
+    gateway.start(serve(5000))
+    gateway.configure(serve(5000), lan=["wan0"], wan=["lan0"])
+    done = gateway.sluice("reload", check=False)
+    assert (done.returncode, "wan0 is attached as wan" in done.stderr) == (1, True), done.stderr
+    near, far = net.connection(IPV4, 5000)
+    echo(near, far)
+    assert gateway.took(far, IPV4)
+
+
+def test_what_takes_a_restart_is_as_before_after_a_reload(net, gateway):
+    gateway.start(serve(5000), half_open=99)
+    before = gateway.show("status")
+    for times in 1, 2:
+        gateway.configure(serve(5000), half_open=50, engine="splice", workers=3)
+        gateway.sluice("reload")
+        assert gateway.output().count("take effect at the next start") == times
+    after = gateway.show("status")
+    assert [after[key] for key in ("half_open_limit", "engine")] == \
+        [before[key] for key in ("half_open_limit", "engine")] == [99, "auto"]
+
+
+def test_a_relay_that_dies_after_a_reload_comes_back_as_the_same_user(net, gateway):
+    gateway.start(serve(5000), user="daemon")
+    gateway.configure(serve(5000), user="games")
+    gateway.sluice("reload")
+    before = gateway.relays()
+    os.kill(before[0], signal.SIGKILL)
+    wait_for(lambda: all(relay["state"] == "serving" for relay in gateway.show("status")["relays"])
+             and gateway.relays() != before, "it is back")
+    uids = {os.stat(f"/proc/{pid}").st_uid for pid in gateway.relays()}
+    assert uids == {pwd.getpwnam("daemon").pw_uid}
 
 
 def test_what_was_added_by_hand_outlives_a_reload(net, gateway):

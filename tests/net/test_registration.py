@@ -254,6 +254,31 @@ def test_a_static_entry_takes_the_address_from_an_agent(net, open_gateway, famil
     agent.says("taken: this address is a static entry")
 
 
+@pytest.mark.parametrize("what", [("5001", "flow-control=nosuch"), ("5000", "flow-control=nosuch"),
+                                  ("5001", "flow-control=nosuch", "nexthop")], ids=" ".join)
+def test_a_static_entry_that_is_refused_takes_nothing_from_an_agent(net, open_gateway, family,
+                                                                    what):
+    gateway = open_gateway
+    Agent(gateway, family).start(service(5000), service(5001))
+    wait_registered(gateway, family.remote, 5000, 5001)
+    done = gateway.sluice("add", family.remote, *what, check=False)
+    assert (done.returncode, "nosuch" in done.stderr) == (1, True), done.stderr
+    assert all(registered(gateway, family.remote, port)["origin"] == "agent"
+               for port in (5000, 5001))
+
+
+def test_a_static_next_hop_takes_no_address_with_running_flows_from_an_agent(net, open_gateway,
+                                                                             family):
+    gateway = open_gateway
+    Agent(gateway, family).start(service(5000))
+    wait_registered(gateway, family.remote, 5000)
+    near, far = net.connection(family, 5000)
+    done = gateway.sluice("add", family.remote, "5001", "nexthop", check=False)
+    assert (done.returncode, "not a next-hop entry" in done.stderr) == (1, True), done.stderr
+    assert registered(gateway, family.remote, 5000)["origin"] == "agent"
+    echo(near, far)
+
+
 @pytest.mark.kills
 def test_a_killed_registrar_comes_back_and_so_do_its_agents(net, open_gateway, family):
     gateway = open_gateway

@@ -48,7 +48,7 @@ def test_a_trunk_whose_process_hangs_is_no_black_hole(net, listening, family, ki
 
 
 def test_a_trunk_with_a_full_queue_is_no_black_hole(net, listening, family):
-    with net.remote, open("/proc/sys/net/core/somaxconn") as text:
+    with net.remote.entered(), open("/proc/sys/net/core/somaxconn") as text:
         longest = text.read()
     net.remote.sysctl(core__somaxconn=1)
     try:

@@ -349,6 +349,25 @@ def test_a_reloaded_agent_tunes_new_connections_anew(net, gateway, family, asked
     assert "cubic" in here.split() and "cubic" in there.split()
 
 
+def test_an_agent_that_becomes_a_next_hop_tunes_no_port_of_its_own(net, gateway, family, asked):
+    agent = asked(flow_control="reno")
+    _, _, there = crossed(net, gateway, family)
+    assert "reno" in there.split()
+    net.close_sockets()
+    agent.reload(service(PORT, flow_control="reno"), nexthop=True)
+
+    def is_untuned():
+        with net.remote.listen(family, family.remote, PORT) as listener:
+            net.wan.connect(family, family.remote, PORT)
+            net.remote.sockets.append(listener.accept()[0])
+            try:
+                return "reno" not in remote_leg(net, family).split()
+            finally:
+                net.close_sockets()
+
+    wait_for(is_untuned, "the port is run as the host has it")
+
+
 def limit(namespace, path, column=0):
     """A number under /proc/sys/net of a namespace; 0 where it is not shown there."""
     with namespace.entered(), contextlib.suppress(FileNotFoundError):

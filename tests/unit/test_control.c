@@ -52,6 +52,22 @@ static void answer_large(struct control_request *request)
 	free(text);
 }
 
+/* Squares; of a list that is longer than SQUARES_MAX, one cannot be made. */
+#define SQUARES_MAX 1000
+
+static json_t *answer_square(size_t index, void *context)
+{
+	cr_expect_str_eq(context, "squares");
+	return index < SQUARES_MAX ? json_integer((json_int_t)(index * index)) : NULL;
+}
+
+static void answer_squares(struct control_request *request, const json_t *message)
+{
+	json_int_t count = json_integer_value(json_object_get(message, "count"));
+
+	control_reply_list(request, "squares", (size_t)count, answer_square, "squares");
+}
+
 static void handle(struct control_request *request, const json_t *message, void *context)
 {
 	const char *verb = json_string_value(json_object_get(message, "verb"));
@@ -61,6 +77,8 @@ static void handle(struct control_request *request, const json_t *message, void 
 		answer_text(request, "good day");
 	} else if (!strcmp(verb, "large")) {
 		answer_large(request);
+	} else if (!strcmp(verb, "squares")) {
+		answer_squares(request, message);
 	} else if (!strcmp(verb, "keep")) {
 		kept = request;
 	} else if (!strcmp(verb, "release")) {
@@ -251,6 +269,42 @@ Test(control, result_that_could_not_be_made_is_an_error)
 	json_t *result;
 
 	cr_expect_eq(call("nothing", &result, error, sizeof(error)), -EREMOTEIO);
+	cr_expect(strstr(error, "no memory"), "%s", error);
+}
+
+/* So many squares; NULL, with error, when there is no answer. */
+static json_t *call_squares(size_t count, char error[256])
+{
+	json_t *request = json_pack("{s:s,s:I}", "verb", "squares", "count", (json_int_t)count);
+	json_t *result = NULL;
+	int r = control_call(path, request, &result, error, 256);
+
+	json_decref(request);
+	return r ? NULL : result;
+}
+
+Test(control, list_has_every_member_in_order)
+{
+	static const size_t counts[] = { 0, 1, 2, SQUARES_MAX };
+	char error[256] = "";
+
+	for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
+		json_t *result = call_squares(counts[i], error);
+		const json_t *squares = json_object_get(result, "squares");
+
+		cr_assert_eq(json_array_size(squares), counts[i], "%s", error);
+		cr_expect(json_is_array(squares));
+		for (size_t j = 0; j < counts[i]; j++)
+			cr_expect_eq(json_integer_value(json_array_get(squares, j)), j * j);
+		json_decref(result);
+	}
+}
+
+Test(control, list_that_could_not_be_made_whole_is_an_error)
+{
+	char error[256] = "";
+
+	cr_expect_null(call_squares(SQUARES_MAX + 1, error));
 	cr_expect(strstr(error, "no memory"), "%s", error);
 }
 

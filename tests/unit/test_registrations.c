@@ -133,6 +133,54 @@ Test(registrations, full_tables_are_no_room)
 	tear_down();
 }
 
+/* So many services, each with parameters that nobody else has. */
+static enum refusal register_with_its_own(uint16_t port)
+{
+	struct registrar_request request = request_of(port);
+
+	request.params.idle_timeout_s = 1000U + port;
+	return (enum refusal)ask(&request).refusal;
+}
+
+Test(registrations, an_identity_has_so_many_sets_of_parameters)
+{
+	set_up(4 * PARAM_SETS_PER_IDENTITY);
+	for (uint16_t i = 1; i <= PARAM_SETS_PER_IDENTITY; i++)
+		cr_assert_eq(register_with_its_own(i), REFUSED_NOT);
+	cr_expect_eq(register_with_its_own(PARAM_SETS_PER_IDENTITY + 1), REFUSED_room);
+	cr_expect_eq(register_port(PARAM_SETS_PER_IDENTITY + 1).refusal, REFUSED_room);
+	cr_expect_eq(register_with_its_own(1), REFUSED_NOT, "what it has it may renew");
+	tear_down();
+}
+
+Test(registrations, sets_that_are_used_no_more_make_room_at_the_sweep)
+{
+	set_up(4 * PARAM_SETS_PER_IDENTITY);
+	for (uint16_t i = 1; i <= PARAM_SETS_PER_IDENTITY; i++) {
+		struct registrar_request request = request_of(80);
+
+		request.params.idle_timeout_s = 1000U + i;
+		cr_assert_eq(ask(&request).refusal, REFUSED_NOT);
+	}
+	cr_expect_eq(register_port(81).refusal, REFUSED_room);
+	registry_sweep(registrations.registry);
+	cr_expect_eq(register_port(81).refusal, REFUSED_NOT);
+	cr_expect_eq(registry_params_count(registrations.registry), 2);
+	tear_down();
+}
+
+Test(registrations, unused_sets_in_a_full_table_give_way)
+{
+	set_up(4); /* so many sets, too */
+	for (uint16_t i = 1; i <= 6; i++) {
+		struct registrar_request request = request_of(80);
+
+		request.params.idle_timeout_s = 1000U + i;
+		cr_assert_eq(ask(&request).refusal, REFUSED_NOT, "set %u", i);
+	}
+	tear_down();
+}
+
 /* ---- the path ---- */
 
 /* Registers a port over a way of so long; returns the answer's round trip. */

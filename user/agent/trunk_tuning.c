@@ -76,7 +76,7 @@ int trunk_tuning_apply(struct trunk_tuning *tuning, const struct agent_config *c
 	int result = 0;
 
 	for (size_t i = 0; i < tuning->port_count; i++)
-		if (!is_wanted(config, tuning->ports[i]))
+		if (config->nexthop || !is_wanted(config, tuning->ports[i]))
 			tune_trunk_port_remove(tuning->tune, tuning->ports[i]);
 	free(tuning->ports);
 	tuning->ports = NULL;

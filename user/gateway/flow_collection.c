@@ -86,36 +86,37 @@ static void relay_done(struct flow_collection *collection, unsigned relay)
 		end(collection);
 }
 
+/* The one that relays are asked for, if this relay still owes its part; or NULL. */
+static struct flow_collection *asked_of(struct supervisor *supervisor,
+					const struct relay_process *relay)
+{
+	struct flow_collection *first;
+
+	if (list_empty(&supervisor->collections))
+		return NULL;
+	first = list_entry(supervisor->collections.next, struct flow_collection, link);
+	return first->waiting & 1ULL << relay->index ? first : NULL;
+}
+
 void flow_collection_message(struct supervisor *supervisor, const struct relay_process *relay,
 			     const struct channel_message *message)
 {
-	struct list *link = supervisor->collections.next;
+	struct flow_collection *collection = asked_of(supervisor, relay);
 
-	while (link != &supervisor->collections) {
-		struct flow_collection *collection = list_entry(link, struct flow_collection, link);
-
-		link = link->next;
-		if (collection->cookie != message->header.cookie ||
-		    !(collection->waiting & 1ULL << relay->index))
-			continue;
-		if (message->header.type == CHANNEL_FLOWS)
-			add(collection, message);
-		else
-			relay_done(collection, relay->index);
-	}
+	if (!collection || collection->cookie != message->header.cookie)
+		return;
+	if (message->header.type == CHANNEL_FLOWS)
+		add(collection, message);
+	else
+		relay_done(collection, relay->index);
 }
 
 void flow_collection_relay_gone(struct supervisor *supervisor, const struct relay_process *relay)
 {
-	struct list *link = supervisor->collections.next;
+	struct flow_collection *collection = asked_of(supervisor, relay);
 
-	while (link != &supervisor->collections) {
-		struct flow_collection *collection = list_entry(link, struct flow_collection, link);
-
-		link = link->next;
-		if (collection->waiting & 1ULL << relay->index)
-			relay_done(collection, relay->index);
-	}
+	if (collection)
+		relay_done(collection, relay->index);
 }
 
 void flow_collection_end_all(struct supervisor *supervisor)

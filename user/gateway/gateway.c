@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Starting, reloading, draining and stopping the gateway; see gateway.h. */
+/* Starting the gateway, and undoing it in reverse; see gateway.h. */
 #include "gateway.h"
 
 #include <errno.h>
 #include <limits.h>
 #include <linux/capability.h>
 #include <pwd.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,10 +13,10 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "file_limit.h"
+#include "gateway_loop.h"
 #include "log.h"
 #include "mptcp.h"
 #include "namespace_lock.h"
@@ -25,17 +24,10 @@
 #include "registry_params.h"
 #include "requests.h"
 #include "routing.h"
-#include "time_wait.h"
 
 /* Flows that the kernel carries, of all relays, at most: a slot is 256 bytes of
  * memory that is there from the start. Further ones run by the splice engine. */
 #define KERNEL_FLOWS_MAX 65536U
-
-/* What a stop takes at most once flows have ended or were reset. */
-#define STOP_S 30U
-
-/* How often draining entries and unused parameters are looked for. */
-#define SWEEP_US 500000ULL
 
 /* Maps, links and interfaces; and what relays that are restarted keep or need
  * to change their user; and killing a relay that does not stop. */
@@ -73,118 +65,6 @@ static void listen_ports_changed(uint32_t count, void *context)
 	intercept_set_listen_ports(gateway->intercept, count);
 }
 
-/* A leg whose remote's packets are forwarded from now on. */
-static bool is_old_leg(const uint8_t address[16], uint16_t port_number, const void *context)
-{
-	const struct gateway *gateway = context;
-	const struct proxy_entry *proxy;
-	const struct port_entry *port;
-
-	if (gateway->draining)
-		return true;
-	proxy = registry_find_proxy(gateway->registry, address);
-	if (!proxy) /* it may have come by a next-hop entry */
-		return registry_nexthop_count(gateway->registry) == 0;
-	port = registry_find_port(proxy, port_number);
-	return !port || port_is_draining(port);
-}
-
-static void remove_old_legs(struct gateway *gateway)
-{
-	uint64_t removals = registry_removals(gateway->registry);
-	int result;
-
-	if (!gateway->draining && removals == gateway->removals)
-		return;
-	gateway->removals = removals;
-	result = time_wait_remove(is_old_leg, gateway);
-	if (result)
-		log_debug("old legs in TIME_WAIT stay: %s", strerror(-result));
-}
-
-/* After a switch of ways: the last connection of the other one has ended. */
-static void end_other_way(struct gateway *gateway)
-{
-	enum way_in other = intercept_way(gateway->intercept) == WAY_TC ? WAY_XDP : WAY_TC;
-
-	if (!gateway->other_way_runs || supervisor_way_flows(gateway->supervisor, other) > 0)
-		return;
-	gateway->other_way_runs = false;
-	intercept_end_other_way(gateway->intercept);
-	/* What is left of policy routing is for legs with their client's address. */
-	if (other == WAY_TC && gateway->config->wan_count == 0) {
-		routing_remove();
-		gateway->routing = false;
-	}
-}
-
-static int on_sweep(sd_event_source *source, uint64_t now_us, void *context)
-{
-	struct gateway *gateway = context;
-
-	registry_sweep(gateway->registry);
-	remove_old_legs(gateway);
-	if (supervisor_flows(gateway->supervisor) == 0)
-		intercept_detach_unwanted(gateway->intercept);
-	end_other_way(gateway);
-	intercept_read_addresses(gateway->intercept);
-	if (gateway->tune)
-		tune_keep_linkrate(gateway->tune);
-	registrations_sweep(&gateway->registrations, now_us);
-	if (gateway->stopping && supervisor_flows(gateway->supervisor) == 0)
-		return sd_event_exit(gateway->event, 0);
-	sd_event_source_set_time(source, now_us + SWEEP_US);
-	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
-}
-
-static int on_drain_timeout(sd_event_source *source, uint64_t now_us, void *context)
-{
-	struct gateway *gateway = context;
-
-	(void)source;
-	(void)now_us;
-	log_notice("drain time is over, %llu flows are reset",
-		   (unsigned long long)supervisor_flows(gateway->supervisor));
-	return sd_event_exit(gateway->event, 0);
-}
-
-static int on_terminate(sd_event_source *source, const struct signalfd_siginfo *info, void *context)
-{
-	struct gateway *gateway = context;
-	int result;
-
-	(void)source;
-	(void)info;
-	if (gateway->stopping) /* asked twice: at once */
-		return sd_event_exit(gateway->event, 0);
-	gateway->stopping = true;
-	gateway_drain(gateway);
-	supervisor_let_go(gateway->supervisor);
-	/* A service manager must not kill what it sees stopping while flows may end. */
-	sd_notifyf(0, "STOPPING=1\nEXTEND_TIMEOUT_USEC=%llu",
-		   (gateway->config->drain_timeout_s + STOP_S) * 1000000ULL);
-	if (supervisor_flows(gateway->supervisor) == 0)
-		return sd_event_exit(gateway->event, 0);
-	log_notice("stopping: waiting up to %u s for %llu flows to end",
-		   gateway->config->drain_timeout_s,
-		   (unsigned long long)supervisor_flows(gateway->supervisor));
-	result = sd_event_add_time_relative(gateway->event, &gateway->drain_timer, CLOCK_MONOTONIC,
-					    gateway->config->drain_timeout_s * 1000000ULL, 0,
-					    on_drain_timeout, gateway);
-	return result < 0 ? sd_event_exit(gateway->event, 0) : 0;
-}
-
-static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *info, void *context)
-{
-	char error[GATEWAY_ERROR_MAX];
-
-	(void)source;
-	(void)info;
-	if (gateway_reload(context, error))
-		log_error("%s", error);
-	return 0;
-}
-
 static void on_all_serving(void *context)
 {
 	const struct gateway *gateway = context;
@@ -193,26 +73,6 @@ static void on_all_serving(void *context)
 		   registry_port_count(gateway->registry), registry_proxy_count(gateway->registry),
 		   supervisor_relay_count(gateway->supervisor));
 	sd_notify(0, "READY=1");
-}
-
-static int add_signals(struct gateway *gateway)
-{
-	sigset_t signals;
-	int result;
-
-	sigemptyset(&signals);
-	sigaddset(&signals, SIGTERM);
-	sigaddset(&signals, SIGINT);
-	sigaddset(&signals, SIGHUP);
-	sigaddset(&signals, SIGCHLD);
-	sigprocmask(SIG_BLOCK, &signals, NULL);
-	signal(SIGPIPE, SIG_IGN);
-	result = sd_event_add_signal(gateway->event, NULL, SIGTERM, on_terminate, gateway);
-	if (result >= 0)
-		result = sd_event_add_signal(gateway->event, NULL, SIGINT, on_terminate, gateway);
-	if (result >= 0)
-		result = sd_event_add_signal(gateway->event, NULL, SIGHUP, on_hangup, gateway);
-	return result < 0 ? result : 0;
 }
 
 unsigned gateway_relay_count(const struct gateway_config *config)
@@ -515,16 +375,14 @@ static int start_control(struct gateway *gateway, char *error)
 	return result;
 }
 
-static int start_timers(struct gateway *gateway)
+static int start_loop(struct gateway *gateway)
 {
-	int result = add_signals(gateway);
+	int result = gateway_add_signals(gateway);
 
+	result = result ?: gateway_add_sweep(gateway);
 	if (result)
 		return result;
-	result = sd_event_add_time_relative(gateway->event, &gateway->sweep_timer, CLOCK_MONOTONIC,
-					    SWEEP_US, 0, on_sweep, gateway);
-	if (result >= 0)
-		result = sd_event_set_watchdog(gateway->event, true);
+	result = sd_event_set_watchdog(gateway->event, true);
 	return result < 0 ? result : 0;
 }
 
@@ -545,7 +403,7 @@ int gateway_start(struct gateway *gateway, const struct gateway_options *options
 		return result;
 	result = sd_event_default(&gateway->event);
 	if (result >= 0)
-		result = start_timers(gateway);
+		result = start_loop(gateway);
 	if (result < 0) {
 		snprintf(error, GATEWAY_ERROR_MAX, "event loop: %s", strerror(-result));
 		return result;
@@ -592,7 +450,7 @@ void gateway_free(struct gateway *gateway)
 		request_trace_end_all(gateway);
 		supervisor_free(gateway->supervisor);
 		gateway->draining = true;
-		remove_old_legs(gateway);
+		gateway_remove_old_legs(gateway);
 	}
 	control_server_free(gateway->control);
 	ended_flows_free(&gateway->ended);
@@ -615,17 +473,4 @@ void gateway_free(struct gateway *gateway)
 	sd_event_unref(gateway->event);
 	if (gateway->namespace_lock >= 0)
 		close(gateway->namespace_lock);
-}
-
-const char *gateway_state(const struct gateway *gateway)
-{
-	if (gateway->stopping)
-		return "stopping";
-	return gateway->draining ? "draining" : "running";
-}
-
-void gateway_drain(struct gateway *gateway)
-{
-	gateway->draining = true;
-	intercept_set_accepting(gateway->intercept, false);
 }

@@ -58,6 +58,7 @@ struct gateway {
 	bool draining; /* takes no new connections */
 	bool stopping; /* exits when the last flow has ended */
 	uint64_t removals; /* of registry entries, when old legs were looked for last */
+	uint32_t old_legs_met; /* by SYNs that passed, at that time */
 	uint64_t started_us; /* CLOCK_MONOTONIC */
 };
 

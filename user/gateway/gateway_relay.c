@@ -38,7 +38,12 @@ static struct gateway_relay *of(struct relay *relay)
 
 static void heartbeat(struct relay *relay)
 {
-	__atomic_store_n(&of(relay)->setup.state->heartbeat_ns, relay->now_ns, __ATOMIC_RELAXED);
+	__u64 *beat = &of(relay)->setup.state->heartbeat_ns;
+	uint64_t before = __atomic_load_n(beat, __ATOMIC_RELAXED);
+
+	if (before && relay->now_ns - before >= RELAY_STALE_NS)
+		of(relay)->overslept_ns = relay->now_ns;
+	__atomic_store_n(beat, relay->now_ns, __ATOMIC_RELAXED);
 }
 
 static int ring_sample(void *context, void *sample, size_t size)

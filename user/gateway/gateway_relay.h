@@ -75,6 +75,7 @@ struct gateway_relay {
 	struct mptcp_manager *manager; /* parallel.c; NULL: not needed yet */
 	uint64_t next_flow;
 	bool letting_go; /* SYNs that are held for long are forwarded */
+	uint64_t overslept_ns; /* when it woke last from being stale (CLOCK_MONOTONIC); 0: never */
 	struct list half_open[HALF_OPEN_HASH_SIZE]; /* flows by tuple, until joined */
 	struct watch channel_watch;
 	struct watch ring_watch;

@@ -7,6 +7,17 @@
 #include "gateway.h"
 #include "log.h"
 
+/* Its program cannot be exchanged while packets of its flows come by. */
+static int other_side(const struct intercept_interface *interface, char *error)
+{
+	snprintf(error, GATEWAY_ERROR_MAX,
+		 "%.16s is attached as %s: take it out, reload and put it in as %s when no flow "
+		 "runs, or restart",
+		 interface->dev, interface->side == SIDE_LAN ? "lan" : "wan",
+		 interface->side == SIDE_LAN ? "wan" : "lan");
+	return -EBUSY;
+}
+
 /* Attaches to what is new in the configuration, or was made anew. An interface that cannot be
  * attached makes the whole reload fail, before anything else is changed. */
 static int attach_new(struct gateway *gateway, const struct gateway_config *config, char *error)
@@ -22,8 +33,12 @@ static int attach_new(struct gateway *gateway, const struct gateway_config *conf
 
 		for (size_t i = 0; i < count && !result; i++) {
 			const char *dev = side == SIDE_LAN ? config->lan[i] : config->wan[i];
+			const struct intercept_interface *there = intercept_find(gateway->intercept,
+										 dev);
 
-			if (intercept_find(gateway->intercept, dev))
+			if (there && (int)there->side != side)
+				result = other_side(there, error);
+			if (there)
 				continue;
 			result = intercept_attach(gateway->intercept, dev,
 						  (enum intercept_side)side, error);
@@ -54,8 +69,12 @@ static void note_wanted(struct gateway *gateway, const struct gateway_config *co
 		intercept_set_wanted(gateway->intercept, config->wan[i], true);
 }
 
-static void note_restart(const struct gateway_config *old, const struct gateway_config *new)
+/* What takes effect at the next start is as it was until then, also for who asks
+ * what is in force; relays hold on to their user's name. */
+static void keep_until_restart(struct gateway_config *old, struct gateway_config *new)
 {
+	char *user = new->user;
+
 	if (gateway_relay_count(old) != gateway_relay_count(new) || old->engine != new->engine ||
 	    old->max_proxies != new->max_proxies || old->max_ports != new->max_ports ||
 	    old->half_open != new->half_open ||
@@ -65,6 +84,15 @@ static void note_restart(const struct gateway_config *old, const struct gateway_
 		log_notice(
 			"workers, user, engine, max-*, half-open* and syn-rate take effect at the "
 			"next start");
+	new->workers = old->workers;
+	new->engine = old->engine;
+	new->max_proxies = old->max_proxies;
+	new->max_ports = old->max_ports;
+	new->half_open = old->half_open;
+	new->half_open_per_client = old->half_open_per_client;
+	new->syn_rate = old->syn_rate;
+	new->user = old->user;
+	old->user = user;
 }
 
 int gateway_reload(struct gateway *gateway, char *error)
@@ -86,8 +114,8 @@ int gateway_reload(struct gateway *gateway, char *error)
 	result = result ?: metrics_process_listen(gateway->metrics, &config->metrics, error);
 	result = result
 			 ?: ended_flows_prepare(&gateway->ended, config, gateway->event,
-						gateway_relay_user(config), &flow_log, error,
-						GATEWAY_ERROR_MAX);
+						gateway_relay_user(gateway->config), &flow_log,
+						error, GATEWAY_ERROR_MAX);
 	result = result ?: gateway_set_way(gateway, config, error);
 	result = result ?: attach_new(gateway, config, error);
 	if (result) {
@@ -107,7 +135,7 @@ int gateway_reload(struct gateway *gateway, char *error)
 	metrics_process_apply(gateway->metrics, gateway->config, config);
 	ended_flows_apply(&gateway->ended, config, flow_log);
 	note_wanted(gateway, config);
-	note_restart(gateway->config, config);
+	keep_until_restart(gateway->config, config);
 	gateway_config_free(gateway->config);
 	gateway->config = config;
 	if (!gateway->stopping) {

@@ -19,6 +19,7 @@
 #include "nexthop_flow.h"
 #include "parallel.h"
 #include "proxy_protocol.h"
+#include "time_wait.h"
 #include "trunk_ask.h"
 #include "wan_leg.h"
 #include "wan_tuning.h"
@@ -143,6 +144,12 @@ static int give_back(const struct gateway_flow *flow)
 
 static int forward(const struct gateway_flow *flow)
 {
+	const struct half_open_key *tuple = &flow->tuple;
+
+	/* An old leg in TIME_WAIT would keep the SYN from being forwarded (time_wait.h). */
+	if (!gateway_flow_is_rewritten(flow))
+		time_wait_remove_one(tuple->remote, tuple->service_port, tuple->client,
+				     tuple->client_port);
 	return send_syn(gateway_relay_of(flow)->packet_forward, FRAME_TO_REMOTE, flow);
 }
 
@@ -160,7 +167,7 @@ static void forward_instead(struct gateway_flow *flow)
 	}
 	if (result)
 		log_warning("held SYN not forwarded: %s", strerror(-result));
-	flow_end(&flow->core, FLOW_END_FORWARDED);
+	flow_end(&flow->core, flow->syn->held ? FLOW_END_FORWARDED : FLOW_END_FAILED);
 }
 
 /* The remote cannot be reached: the client is told what we were told. */
@@ -340,6 +347,15 @@ static void give_back_told(struct gateway_flow *flow)
 		flow_trace_tell(flow, TRACE_GIVEN_BACK, flow->reinjections);
 }
 
+/* While a relay sleeps for too long, a client's next SYN takes its connection away:
+ * it goes to the remote itself. */
+static bool is_given_away(const struct gateway_flow *flow)
+{
+	struct gateway_relay *relay = gateway_relay_of(flow);
+
+	return relay->overslept_ns > flow->core.since_ns && !is_entered(relay, flow->syn);
+}
+
 /* The remote accepted: now, and not before, the client may hear of it. */
 static void accepted(struct gateway_flow *flow)
 {
@@ -353,6 +369,10 @@ static void accepted(struct gateway_flow *flow)
 	}
 	if (!flow->syn->held)
 		return;
+	if (is_given_away(flow)) {
+		flow_end(&flow->core, FLOW_END_ABANDONED);
+		return;
+	}
 	give_back_told(flow);
 	result = give_back(flow);
 	if (result) {
@@ -482,7 +502,7 @@ static bool is_undelivered(const struct gateway_flow *flow)
 	const struct gateway_relay *relay = gateway_relay_of(flow);
 	struct half_open_value value;
 
-	return flow->core.state == FLOW_JOINING && flow->core.client.fd < 0 &&
+	return flow->syn->held && flow->core.state == FLOW_JOINING && flow->core.client.fd < 0 &&
 	       relay->core.now_ns + JOIN_DEADLINE_NS >= flow->core.deadline_ns + DELIVERY_NS &&
 	       bpf_map_lookup_elem(relay->setup.half_open_map, &flow->tuple, &value) == 0 &&
 	       value.isn == flow->syn->isn && !value.delivered;

@@ -282,6 +282,11 @@ void intercept_set_accepting(struct intercept *intercept, bool accepting)
 	intercept->skeleton->data_gateway->accepting = accepting;
 }
 
+uint32_t intercept_old_legs_met(const struct intercept *intercept)
+{
+	return intercept->skeleton->data_gateway->old_legs_met;
+}
+
 void intercept_watch_relay(struct intercept *intercept, pid_t relay)
 {
 	xdp_holder_watch(intercept->xdp_holder, relay);

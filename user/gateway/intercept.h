@@ -109,6 +109,10 @@ uint64_t *intercept_half_open_by_client(struct intercept *intercept);
 /* How many next-hop entries proxy_table holds. */
 void intercept_set_nexthop_entries(struct intercept *intercept, uint32_t count);
 
+/* How many SYNs have passed that an old LAN leg in TIME_WAIT keeps from being
+ * forwarded (time_wait.h). Only grows, and wraps. */
+uint32_t intercept_old_legs_met(const struct intercept *intercept);
+
 /* false: all SYNs pass from now on, running flows are still found. */
 void intercept_set_accepting(struct intercept *intercept, bool accepting);
 

@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "clsact.h"
 #include "intercept_private.h"
 #include "lan_addresses.h"
 #include "log.h"
@@ -93,7 +94,7 @@ static void detach_clsact(struct intercept_interface *interface)
 
 		bpf_tc_detach(&hook, &options);
 	}
-	if (interface->made_qdisc) {
+	if (interface->made_qdisc && clsact_is_empty(interface->ifindex)) {
 		DECLARE_LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = interface->ifindex,
 				    .attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS);
 

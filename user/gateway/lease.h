@@ -22,6 +22,7 @@ struct identity {
 	const struct policy_config *policy; /* in the configuration in force; NULL: gone from it */
 	uint64_t flows; /* alive, by all entries of this identity */
 	bool full; /* as many as the policy allows */
+	uint32_t param_sets; /* entries of param_table that were made for it */
 	uint32_t rtt_us; /* stands in for a rtt that an agent does not give; 0: none yet */
 };
 

@@ -71,19 +71,22 @@ static int check_holder(const struct proxy_entry *proxy, const struct registrati
 	return 0;
 }
 
-/* Enters or changes an entry; `change` says whether an active one may be changed. */
-static int put(struct registry *registry, const struct registration *registration, bool change,
-	       char *error)
+/* With parameters that can be had: they are in their table. */
+static int enter(struct registry *registry, const struct registration *registration, bool change,
+		 char *error)
 {
 	const struct proxy_entry *proxy = registry_find_proxy(registry, registration->address);
 	struct port_entry *port;
-	int result = check_holder(proxy, registration, error);
+	int result;
 
-	if (result)
-		return result;
-	/* What a static entry takes from an agent goes first: it may be of the other kind. */
-	if (registration->origin != ORIGIN_AGENT && proxy && proxy->agent_ports > 0)
+	/* What a static entry takes from an agent goes first: it may be of the other kind.
+	 * What is to be refused must be refused before, or the agent has lost it for nothing. */
+	if (registration->origin != ORIGIN_AGENT && proxy && proxy->agent_ports > 0) {
+		result = registry_check_room(registry, registration, error);
+		if (result)
+			return result;
 		registry_withdraw_agents(registry, proxy);
+	}
 	if (proxy && proxy->nexthop != registration->nexthop)
 		registry_remove_idle(registry, proxy);
 	result = registry_enter(registry, registration, &port, error);
@@ -100,6 +103,24 @@ static int put(struct registry *registry, const struct registration *registratio
 		registry_remove_port(registry, port);
 	else if (!result)
 		port->generation = registry->generation;
+	return result;
+}
+
+/* Enters or changes an entry; `change` says whether an active one may be changed. */
+static int put(struct registry *registry, const struct registration *registration, bool change,
+	       char *error)
+{
+	struct params_entry *params;
+	int result = check_holder(registry_find_proxy(registry, registration->address),
+				  registration, error);
+
+	result = result
+			 ?: params_table_get(&registry->params, &registration->params,
+					     identity_of(registration), &params, error);
+	if (result)
+		return result;
+	result = enter(registry, registration, change, error);
+	params_table_put(params);
 	return result;
 }
 

@@ -25,6 +25,7 @@ enum origin { ORIGIN_CONFIG, ORIGIN_CLI, ORIGIN_AGENT };
 struct params_entry {
 	uint32_t id; /* key of param_table */
 	uint32_t ports; /* how many port entries use them */
+	struct identity *identity; /* of the agent they were made for; NULL: for a static entry */
 	struct wan_params params;
 };
 

@@ -168,7 +168,8 @@ int registry_set_port(struct registry *registry, struct port_entry *port,
 {
 	struct port_entry before = *port;
 	struct params_entry *params;
-	int result = params_table_get(&registry->params, &registration->params, &params, error);
+	int result = params_table_get(&registry->params, &registration->params,
+				      identity_of(registration), &params, error);
 
 	if (result)
 		return result;
@@ -191,7 +192,7 @@ int registry_set_port(struct registry *registry, struct port_entry *port,
 	registry_count_active(port, 1);
 	set_lease(registry, port, registration->lease);
 	port->proxy->origin = registration->origin;
-	port->proxy->identity = registration->lease ? registration->lease->identity : NULL;
+	port->proxy->identity = identity_of(registration);
 	return 0;
 }
 
@@ -262,6 +263,32 @@ static int full_error(const struct registry *registry, int result, char *error)
 	return result;
 }
 
+static int other_kind_error(const struct proxy_entry *proxy, char *error)
+{
+	snprintf(error, REGISTRY_ERROR_MAX,
+		 "this address is %s next-hop entry already: delete that one first",
+		 proxy->nexthop ? "a" : "not a");
+	return -EINVAL;
+}
+
+int registry_check_room(const struct registry *registry, const struct registration *registration,
+			char *error)
+{
+	const struct proxy_entry *proxy = registry_find_proxy(registry, registration->address);
+
+	if (proxy && proxy->nexthop != registration->nexthop) /* it goes, and its room is free */
+		return registry_proxy_flows(registry, proxy) > 0 ? other_kind_error(proxy, error)
+								 : 0;
+	if (proxy && registry_find_port(proxy, registration->service_port))
+		return 0;
+	if (registry->free_count == 0)
+		return full_error(registry, -ENOSPC, error);
+	if (registry->listen_ports.range.first &&
+	    registry->listen_ports.count >= listen_ports_capacity(&registry->listen_ports))
+		return full_error(registry, -EADDRNOTAVAIL, error);
+	return 0;
+}
+
 int registry_enter(struct registry *registry, const struct registration *registration,
 		   struct port_entry **port, char *error)
 {
@@ -269,12 +296,8 @@ int registry_enter(struct registry *registry, const struct registration *registr
 		(struct proxy_entry *)registry_find_proxy(registry, registration->address);
 	int result = 0;
 
-	if (proxy && proxy->nexthop != registration->nexthop) {
-		snprintf(error, REGISTRY_ERROR_MAX,
-			 "this address is %s next-hop entry already: delete that one first",
-			 proxy->nexthop ? "a" : "not a");
-		return -EINVAL;
-	}
+	if (proxy && proxy->nexthop != registration->nexthop)
+		return other_kind_error(proxy, error);
 	if (proxy) {
 		*port = (struct port_entry *)registry_find_port(proxy, registration->service_port);
 		if (*port)

@@ -95,10 +95,34 @@ int registry_check(const struct gateway_config *config, char *error)
 	return 0;
 }
 
-int params_table_get(struct params_table *table, const struct wan_params *params,
-		     struct params_entry **entry, char *error)
+/* Makes an entry of what was not there yet. Unused ones, which wait for the next
+ * sweep, do not keep it out. */
+static int write_entry(struct params_table *table, const struct params_entry *entry)
 {
-	struct params_entry wanted = { .params = *params };
+	int result = bpf_map_update_elem(table->map, &entry->id, &entry->params, BPF_NOEXIST);
+
+	if (result == -E2BIG) {
+		params_table_sweep(table);
+		result = bpf_map_update_elem(table->map, &entry->id, &entry->params, BPF_NOEXIST);
+	}
+	return result;
+}
+
+static int check_room(const struct identity *identity, char *error)
+{
+	if (!identity || identity->param_sets < PARAM_SETS_PER_IDENTITY)
+		return 0;
+	snprintf(error, REGISTRY_ERROR_MAX,
+		 "more than %d different sets of parameters of one "
+		 "identity",
+		 PARAM_SETS_PER_IDENTITY);
+	return -E2BIG;
+}
+
+int params_table_get(struct params_table *table, const struct wan_params *params,
+		     struct identity *identity, struct params_entry **entry, char *error)
+{
+	struct params_entry wanted = { .identity = identity, .params = *params };
 	struct params_entry **found = tfind(&wanted, &table->by_value, compare), *new;
 	int result;
 
@@ -107,7 +131,7 @@ int params_table_get(struct params_table *table, const struct wan_params *params
 		*entry = *found;
 		return 0;
 	}
-	result = check_supported(params, error);
+	result = check_supported(params, error) ?: check_room(identity, error);
 	if (result)
 		return result;
 	/* Of use from the next MPTCP socket on, and the relays are about to make one. */
@@ -123,8 +147,8 @@ int params_table_get(struct params_table *table, const struct wan_params *params
 	}
 	new->id = ++table->next_id;
 	new->ports = 1;
-	if (bpf_map_update_elem(table->map, &new->id, &new->params, BPF_NOEXIST) < 0) {
-		result = -errno;
+	result = write_entry(table, new);
+	if (result) {
 		tdelete(new, &table->by_value, compare);
 		free(new);
 		snprintf(error, REGISTRY_ERROR_MAX, "param_table: %s%s", strerror(-result),
@@ -132,6 +156,8 @@ int params_table_get(struct params_table *table, const struct wan_params *params
 		return result;
 	}
 	table->count++;
+	if (identity)
+		identity->param_sets++;
 	*entry = new;
 	return 0;
 }
@@ -160,6 +186,8 @@ void params_table_sweep(struct params_table *table)
 			return;
 		bpf_map_delete_elem(table->map, &unused->id);
 		tdelete(unused, &table->by_value, compare);
+		if (unused->identity)
+			unused->identity->param_sets--;
 		free(unused);
 		table->count--;
 	} while (true);

@@ -14,10 +14,11 @@ struct params_table {
 	size_t count;
 };
 
-/* The entry for these parameters, one use more. 0, or a negative errno with
- * error set: what this kernel or version cannot do is refused here. */
+/* The entry for these parameters, one use more. identity: for whose service, NULL for
+ * a static entry. 0, or a negative errno with error set: what this kernel or version
+ * cannot do is refused here (-EOPNOTSUPP), and what there is no room for (-E2BIG). */
 int params_table_get(struct params_table *table, const struct wan_params *params,
-		     struct params_entry **entry, char *error);
+		     struct identity *identity, struct params_entry **entry, char *error);
 
 /* One use less. */
 void params_table_put(struct params_entry *entry);

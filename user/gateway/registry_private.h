@@ -3,6 +3,7 @@
 #ifndef SLUICE_REGISTRY_PRIVATE_H
 #define SLUICE_REGISTRY_PRIVATE_H
 
+#include "lease.h"
 #include "listen_ports.h"
 #include "registry_params.h"
 
@@ -24,12 +25,23 @@ struct registry {
 	bool draining; /* some entry is */
 };
 
+/* Whose service it is; NULL for a static entry. */
+static inline struct identity *identity_of(const struct registration *registration)
+{
+	return registration->lease ? registration->lease->identity : NULL;
+}
+
 /* ---- registry_entries.c ---- */
 
 /* Finds or makes the entry for a registration, with room in all tables. 0, or a
  * negative errno with what is wrong in error. */
 int registry_enter(struct registry *registry, const struct registration *registration,
 		   struct port_entry **port, char *error);
+
+/* Whether registry_enter() will find room once agents' entries of the address have
+ * been withdrawn. 0, or a negative errno with what is wrong in error. */
+int registry_check_room(const struct registry *registry, const struct registration *registration,
+			char *error);
 
 /* Sets what a registration says of an entry, which is as it was if that fails. 0, or
  * a negative errno with what is wrong in error. */
@@ -50,6 +62,11 @@ bool registry_is_active(const struct port_entry *port);
 
 /* Counts an entry among its proxy's active ones (1), or no longer (-1). */
 void registry_count_active(struct port_entry *port, int by);
+
+/* ---- registry_walk.c ---- */
+
+/* How many flows of all entries of a proxy run. */
+uint64_t registry_proxy_flows(const struct registry *registry, const struct proxy_entry *proxy);
 
 /* ---- registry_listen.c ---- */
 

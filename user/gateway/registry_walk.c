@@ -117,6 +117,27 @@ size_t registry_params_count(const struct registry *registry)
 	return registry->params.count;
 }
 
+struct flow_sum {
+	const struct registry *registry;
+	uint64_t flows;
+};
+
+static void sum_flows(const struct port_entry *port, void *context)
+{
+	struct flow_sum *sum = context;
+
+	sum->flows += registry_flows_of(sum->registry, port);
+}
+
+uint64_t registry_proxy_flows(const struct registry *registry, const struct proxy_entry *proxy)
+{
+	struct flow_sum sum = { .registry = registry };
+	struct walk walk = { .visit_port = sum_flows, .context = &sum };
+
+	twalk_r(proxy->ports, walk_port, &walk);
+	return sum.flows;
+}
+
 /* ---- flows of identities ---- */
 
 static void add_flows(const struct port_entry *port, void *context)

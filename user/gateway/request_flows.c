@@ -38,24 +38,28 @@ static void reply_one(const struct flows_question *question, const struct flow_r
 			    (unsigned long long)question->only_id);
 }
 
+struct flows_answer {
+	const struct gateway *gateway;
+	const struct flow_record *records;
+};
+
+static json_t *answer_flow(size_t index, void *context)
+{
+	const struct flows_answer *answer = context;
+	const struct flow_record *record = &answer->records[index];
+
+	return flow_json(record, request_flow_identity(answer->gateway, record));
+}
+
 static void on_flows(struct flow_record *records, size_t count, void *context)
 {
 	struct flows_question *question = context;
-	json_t *array;
+	struct flows_answer answer = { question->gateway, records };
 
-	if (!records && count == 0 && question->only_id == 0) {
-		control_reply_result(question->request, json_pack("{s:[]}", "flows"));
-	} else if (question->only_id) {
+	if (question->only_id)
 		reply_one(question, records, count);
-	} else {
-		array = json_array();
-		for (size_t i = 0; i < count; i++)
-			json_array_append_new(array,
-					      flow_json(&records[i],
-							request_flow_identity(question->gateway,
-									      &records[i])));
-		control_reply_result(question->request, json_pack("{s:o}", "flows", array));
-	}
+	else
+		control_reply_list(question->request, "flows", count, answer_flow, &answer);
 	free(records);
 	free(question);
 }

@@ -4,9 +4,11 @@
 
 #include <errno.h>
 #include <seccomp.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "child.h"
 #include "log.h"
@@ -62,6 +64,20 @@ static int set_limit(__rlimit_resource_t resource, rlim_t value)
 	return setrlimit(resource, &limit) < 0 ? -errno : 0;
 }
 
+/* Bytes of address space that this process has; 0 if it cannot be known. */
+static size_t address_space(void)
+{
+	FILE *statm = fopen("/proc/self/statm", "re");
+	size_t pages = 0;
+
+	if (!statm)
+		return 0;
+	if (fscanf(statm, "%zu", &pages) != 1)
+		pages = 0;
+	fclose(statm);
+	return pages * (size_t)sysconf(_SC_PAGESIZE);
+}
+
 /* The sanitizer's shadow is larger than any limit. */
 static int limit_memory(size_t bytes)
 {
@@ -77,6 +93,7 @@ int sandbox_enter(const struct sandbox *sandbox)
 {
 	char error[ERROR_MAX];
 	int result = child_unmap_shared(sandbox->shared);
+	size_t inherited = address_space();
 
 	if (result) {
 		log_error("%s cannot give up main's memory: %s", sandbox->name, strerror(-result));
@@ -92,7 +109,7 @@ int sandbox_enter(const struct sandbox *sandbox)
 	result = set_limit(RLIMIT_NOFILE, sandbox->descriptors);
 	result = result ?: set_limit(RLIMIT_NPROC, 0);
 	result = result ?: set_limit(RLIMIT_CORE, 0);
-	result = result ?: limit_memory(sandbox->memory);
+	result = result ?: limit_memory(inherited + sandbox->memory);
 	result = result ?: filter_system_calls(sandbox);
 	if (result)
 		log_error("%s cannot shut itself in: %s", sandbox->name, strerror(-result));

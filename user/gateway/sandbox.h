@@ -17,7 +17,7 @@ struct sandbox {
 	pid_t main_pid;
 	const void *shared; /* the one mapping that it shares with main and keeps */
 	size_t descriptors; /* limits: how many there may be at once, */
-	size_t memory; /* bytes of address space */
+	size_t memory; /* bytes of address space besides what main has, which grows with its tables */
 	const int *calls; /* system calls besides those of every child (SCMP_SYS) */
 	size_t call_count;
 };

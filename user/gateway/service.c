@@ -53,7 +53,9 @@ static int start(struct service *service);
 
 /* ---- the listening socket ---- */
 
-static int open_listener(const uint8_t address[16], uint16_t port)
+/* now: the socket that listens there until the new one takes over. Of the same port,
+ * "[::]" and one address of it could not listen side by side otherwise. */
+static int open_listener(const uint8_t address[16], uint16_t port, const struct listener *now)
 {
 	struct sockaddr_storage sa;
 	socklen_t length = endpoint_to_sockaddr(address, port, &sa);
@@ -63,6 +65,10 @@ static int open_listener(const uint8_t address[16], uint16_t port)
 	if (fd < 0)
 		return -errno;
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	if (now->fd >= 0 && now->port == port) {
+		setsockopt(now->fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
+		setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
+	}
 	/* "[::]" is for peers of both families, whatever the host's default is. */
 	if (sa.ss_family == AF_INET6)
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
@@ -100,7 +106,7 @@ int service_listen(struct service *service, const uint8_t address[16], uint16_t 
 	next->port = port;
 	if (port == 0 || same_listener(service))
 		return 0;
-	fd = open_listener(address, port);
+	fd = open_listener(address, port, &service->listener);
 	if (fd < 0) {
 		snprintf(error, SERVICE_ERROR_MAX, "%s cannot listen on %s: %s",
 			 service->type->name, endpoint_format(address, port, endpoint),

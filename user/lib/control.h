@@ -91,6 +91,15 @@ int control_reply_part(struct control_request *request, json_t *part);
 
 /* Ends the request. result is stolen. A client that went away is no error. */
 void control_reply_result(struct control_request *request, json_t *result);
+
+/*
+ * The same with the result {key: [...]}. item gives a new reference to each of count
+ * members in turn, or NULL without memory. No more than one of them is in memory as
+ * JSON at a time: of a long list that is most of what it costs.
+ */
+void control_reply_list(struct control_request *request, const char *key, size_t count,
+			json_t *(*item)(size_t index, void *context), void *context);
+
 void control_reply_error(struct control_request *request, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 

@@ -38,6 +38,8 @@
 #define ACCEPT_INTERVAL_US 100000
 #define ACCEPT_BURST 100
 
+static const char no_memory[] = "no memory for the answer, try again later";
+
 struct control_server {
 	struct control_socket *socket; /* owned */
 	sd_event_source *listener; /* off while CONTROL_CLIENTS_MAX requests are under way */
@@ -62,7 +64,7 @@ struct control_request {
 	json_t *message; /* owned; given up when the answer is there */
 	void (*gone)(void *context); /* answered in parts: the client is gone; NULL otherwise */
 	void *gone_context;
-	char *answer; /* owned; lines with their newlines, no NUL */
+	char *answer; /* owned; lines with their newlines */
 	size_t answer_len; /* bytes */
 	size_t answer_sent; /* bytes of these */
 	size_t received; /* bytes of line in use */
@@ -146,24 +148,38 @@ static void request_write(struct control_request *request)
 		request_lose(request);
 }
 
-/* Adds a line to what is to be written. 0 or -ENOMEM. */
-static int add_line(struct control_request *request, const json_t *line)
+/* Adds a line to what is to be written; text is stolen. 0 or -ENOMEM. */
+static int add_text(struct control_request *request, char *text, size_t length)
 {
-	char *text = json_dumps(line, JSON_COMPACT), *answer;
-	size_t length;
+	char *answer;
 
-	if (!text)
-		return -ENOMEM;
-	length = strlen(text);
-	answer = realloc(request->answer, request->answer_len + length + 1);
+	if (!request->answer) {
+		request->answer = text;
+		request->answer_len = length;
+		return 0;
+	}
+	answer = realloc(request->answer, request->answer_len + length);
 	if (answer) {
 		memcpy(answer + request->answer_len, text, length);
-		answer[request->answer_len + length] = '\n';
 		request->answer = answer;
-		request->answer_len += length + 1;
+		request->answer_len += length;
 	}
 	free(text);
 	return answer ? 0 : -ENOMEM;
+}
+
+/* The same as JSON, borrowed. */
+static int add_line(struct control_request *request, const json_t *line)
+{
+	char *text = NULL;
+	size_t length = 0;
+	FILE *out = open_memstream(&text, &length);
+	bool failed = !out || json_dumpf(line, out, JSON_COMPACT) || putc('\n', out) == EOF;
+
+	if (out && fclose(out) == 0 && !failed)
+		return add_text(request, text, length);
+	free(text);
+	return -ENOMEM;
 }
 
 /* Without privilege the buffer stays as it was, and the answer takes longer. */
@@ -176,17 +192,14 @@ static void make_room(const struct control_request *request)
 		setsockopt(request->fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size));
 }
 
-/* Ends the handler's time: from here on the request writes its answer (stolen) and goes away. */
-static void request_answer(struct control_request *request, json_t *answer)
+/* Ends the handler's time: from here on the request writes its answer and goes away. */
+static void request_answer(struct control_request *request, int r)
 {
-	int r = request->fd == -1 ? -EPIPE : add_line(request, answer);
-
-	json_decref(answer);
 	json_decref(request->message);
 	request->message = NULL;
 	request->gone = NULL; /* nothing is owed any more */
 
-	if (r) {
+	if (r || request->fd == -1) {
 		request_free(request);
 		return;
 	}
@@ -195,6 +208,15 @@ static void request_answer(struct control_request *request, json_t *answer)
 	request_rearm(request);
 	sd_event_source_set_io_events(request->io, EPOLLOUT);
 	request_write(request);
+}
+
+/* The same with an answer, which is stolen. */
+static void request_answer_json(struct control_request *request, json_t *answer)
+{
+	int r = add_line(request, answer);
+
+	json_decref(answer);
+	request_answer(request, r);
 }
 
 /* {key: value}; value is stolen. NULL when there is no memory, or no value. */
@@ -214,9 +236,46 @@ void control_reply_result(struct control_request *request, json_t *result)
 	json_t *answer = wrap("result", result);
 
 	if (answer)
-		request_answer(request, answer);
+		request_answer_json(request, answer);
 	else
-		control_reply_error(request, "no memory for the answer, try again later");
+		control_reply_error(request, "%s", no_memory);
+}
+
+static bool write_list(FILE *out, const char *key, size_t count,
+		       json_t *(*item)(size_t index, void *context), void *context)
+{
+	bool done = fprintf(out, "{\"result\":{\"%s\":[", key) > 0;
+
+	for (size_t i = 0; done && i < count; i++) {
+		json_t *one = item(i, context);
+
+		done = one && (i == 0 || putc(',', out) != EOF) &&
+		       json_dumpf(one, out, JSON_COMPACT | JSON_ENCODE_ANY) == 0;
+		json_decref(one);
+	}
+	return done && fputs("]}}\n", out) != EOF;
+}
+
+void control_reply_list(struct control_request *request, const char *key, size_t count,
+			json_t *(*item)(size_t index, void *context), void *context)
+{
+	char *text = NULL;
+	size_t length = 0;
+	FILE *out;
+	bool done;
+
+	if (request->fd == -1) { /* nobody is there to read it */
+		request_answer(request, -EPIPE);
+		return;
+	}
+	out = open_memstream(&text, &length);
+	done = out && write_list(out, key, count, item, context);
+	if (out && fclose(out) == 0 && done) {
+		request_answer(request, add_text(request, text, length));
+		return;
+	}
+	free(text);
+	control_reply_error(request, "%s", no_memory);
 }
 
 void control_reply_error(struct control_request *request, const char *format, ...)
@@ -239,7 +298,7 @@ void control_reply_error(struct control_request *request, const char *format, ..
 		}
 		free(text);
 	}
-	request_answer(request, wrap("error", string));
+	request_answer_json(request, wrap("error", string));
 }
 
 void control_reply_in_parts(struct control_request *request, void (*gone)(void *context),

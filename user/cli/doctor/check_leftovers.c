@@ -99,6 +99,25 @@ static int remove_pins(const char *dir)
 	return result;
 }
 
+/* The directory itself may be the host's: systemd makes it for the unit, and it stays. */
+static bool has_entries(int fd)
+{
+	int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *directory = copy < 0 ? NULL : fdopendir(copy);
+	const struct dirent *entry;
+	bool found = false;
+
+	if (!directory) {
+		if (copy >= 0)
+			close(copy);
+		return true; /* not known, so it is looked at */
+	}
+	while (!found && (entry = readdir(directory)))
+		found = strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
+	closedir(directory);
+	return found;
+}
+
 static void check_pins(struct doctor *doctor)
 {
 	int fd = open(doctor->pin_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -108,7 +127,7 @@ static void check_pins(struct doctor *doctor)
 		return;
 	/* A gateway of another network namespace may have it: it holds a lock then. */
 	if (fstatfs(fd, &file_system) == 0 && file_system.f_type == BPF_FS_MAGIC &&
-	    flock(fd, LOCK_EX | LOCK_NB) == 0)
+	    flock(fd, LOCK_EX | LOCK_NB) == 0 && has_entries(fd))
 		leftover(doctor, "leftover-pins",
 			 json_sprintf("pinned tables of a gateway that is gone: %s",
 				      doctor->pin_dir),
