@@ -145,21 +145,6 @@ static __always_inline void note_passed(void *ctx, const struct packet *packet)
 	bpf_sk_release(sk);
 }
 
-/* A SYN that the relay has rewritten comes once more: its socket shows that the
- * first one came through. listener_lookup does the rest. */
-static __always_inline void reinjected_landing(void *ctx, const struct packet *packet)
-{
-	struct bpf_sock *sk = socket_lookup(ctx, &packet->tuple, packet->ipv6);
-	struct half_open_key tuple = packet->tuple;
-
-	count(syn_reinjected);
-	if (!sk)
-		return;
-	if (sk->state == BPF_TCP_NEW_SYN_RECV && remote_of_landing(&tuple))
-		note_delivered(&tuple);
-	bpf_sk_release(sk);
-}
-
 /* An ICMP error about a leg of ours carries the leg's address, which is not
  * the gateway's: without help it would be forwarded to the real owner, and
  * path MTU discovery on the leg would be blind. */
@@ -209,7 +194,8 @@ static __always_inline int lan_ingress(struct __sk_buff *skb, bool has_ethernet)
 	}
 	result = parse_skb(skb, has_ethernet, &packet);
 	if (result == PARSE_TCP && mark == MARK_REINJECT && is_to_listen_port(&packet)) {
-		reinjected_landing(skb, &packet);
+		/* The relay has rewritten it; listener_lookup does the rest. */
+		count(syn_reinjected);
 		return pass();
 	}
 	if (result == PARSE_TCP)

@@ -205,9 +205,9 @@ static __always_inline struct port_value *port_lookup(const struct packet *packe
 
 /* A packet has met the socket that answers a SYN of ours, so the SYN has come
  * through to the listener: the relay need not do without it. */
-static __always_inline void note_delivered(const struct half_open_key *tuple)
+static __always_inline void note_delivered(const struct packet *packet)
 {
-	struct half_open_value *known = bpf_map_lookup_elem(&half_open, tuple);
+	struct half_open_value *known = bpf_map_lookup_elem(&half_open, &packet->tuple);
 
 	if (known)
 		known->delivered = 1;
@@ -386,7 +386,7 @@ static __always_inline enum verdict lan_tcp(void *ctx, struct packet *packet, bo
 	sk = leg_lookup(ctx, packet);
 	if (sk) {
 		if (sk->state == BPF_TCP_NEW_SYN_RECV)
-			note_delivered(&packet->tuple);
+			note_delivered(packet);
 		if (!to_leg(ctx, packet, sk))
 			return PASS;
 		count(to_leg);

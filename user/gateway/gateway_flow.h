@@ -25,6 +25,7 @@ struct gateway_flow {
 	struct port_value port;
 	struct wan_params params;
 	struct syn_event *syn; /* owned */
+	bool answered; /* the listener has answered the client, as the kernel says */
 	bool asked; /* the agent that ends the trunk has been asked and has not answered yet */
 	uint8_t additions; /* rounds in which connections were added to no avail */
 	uint8_t lost; /* looks in a row that found no connection at all */

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -19,6 +20,7 @@
 #include "nexthop_flow.h"
 #include "parallel.h"
 #include "proxy_protocol.h"
+#include "socket_diag.h"
 #include "time_wait.h"
 #include "trunk_ask.h"
 #include "wan_leg.h"
@@ -502,10 +504,22 @@ static bool is_undelivered(const struct gateway_flow *flow)
 	const struct gateway_relay *relay = gateway_relay_of(flow);
 	struct half_open_value value;
 
-	return flow->syn->held && flow->core.state == FLOW_JOINING && flow->core.client.fd < 0 &&
+	return flow->core.state == FLOW_JOINING && flow->core.client.fd < 0 && !flow->answered &&
 	       relay->core.now_ns + JOIN_DEADLINE_NS >= flow->core.deadline_ns + DELIVERY_NS &&
 	       bpf_map_lookup_elem(relay->setup.half_open_map, &flow->tuple, &value) == 0 &&
 	       value.isn == flow->syn->isn && !value.delivered;
+}
+
+/* The listener has the SYN and has answered it, and the client, which has not sent
+ * another that would have shown it, is gone. */
+static bool is_answered(const struct gateway_flow *flow)
+{
+	const struct half_open_key *landing = &flow->landing;
+	struct inet_diag_req_v2 socket;
+
+	return socket_diag_find(landing->remote, landing->service_port, landing->client,
+				landing->client_port, &socket) == 0 &&
+	       socket.idiag_states & (1U << TCP_SYN_RECV | 1U << TCP_ESTABLISHED);
 }
 
 /* Fails open: the client, which still tries, gets the remote itself. First its
@@ -536,8 +550,11 @@ void half_open_check(struct gateway_flow *flow)
 	    flow->core.relay->now_ns - flow->core.since_ns >= LET_GO_NS)
 		half_open_let_go(flow);
 	if (is_undelivered(flow)) {
-		forward_undelivered(flow);
-		return;
+		flow->answered = is_answered(flow);
+		if (!flow->answered) {
+			forward_undelivered(flow);
+			return;
+		}
 	}
 	if (flow->core.relay->now_ns < flow->core.deadline_ns) {
 		if (flow->core.client.fd < 0 && flow->reinjections &&

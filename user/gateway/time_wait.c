@@ -3,8 +3,6 @@
 #include "time_wait.h"
 
 #include <errno.h>
-#include <libmnl/libmnl.h>
-#include <linux/inet_diag.h>
 #include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -14,6 +12,7 @@
 #include <unistd.h>
 
 #include "address.h"
+#include "socket_diag.h"
 
 struct search {
 	time_wait_filter *filter;
@@ -78,58 +77,29 @@ static int on_entry(const struct nlmsghdr *message, void *context)
 	return MNL_CB_OK;
 }
 
-static int ask(struct mnl_socket *socket, uint16_t type, uint16_t flags,
-	       const struct inet_diag_req_v2 *request)
-{
-	char buffer[sizeof(struct nlmsghdr) + 128];
-	struct nlmsghdr *message = mnl_nlmsg_put_header(buffer);
-
-	message->nlmsg_type = type;
-	message->nlmsg_flags = (uint16_t)(NLM_F_REQUEST | flags);
-	memcpy(mnl_nlmsg_put_extra_header(message, sizeof(*request)), request, sizeof(*request));
-	return mnl_socket_sendto(socket, message, message->nlmsg_len) < 0 ? -errno : 0;
-}
-
-/* Runs the answers to one request through callback. */
-static int answers(struct mnl_socket *socket, mnl_cb_t callback, void *context)
-{
-	char buffer[32768];
-	int state = MNL_CB_OK;
-
-	while (state == MNL_CB_OK) {
-		ssize_t length = mnl_socket_recvfrom(socket, buffer, sizeof(buffer));
-
-		state = length < 0 ? MNL_CB_ERROR
-				   : mnl_cb_run(buffer, (size_t)length, 0, 0, callback, context);
-	}
-	return state == MNL_CB_ERROR ? -errno : 0;
-}
-
 static int find(struct mnl_socket *socket, uint8_t family, struct search *search)
 {
 	struct inet_diag_req_v2 request = { .sdiag_family = family,
 					    .sdiag_protocol = IPPROTO_TCP,
 					    .idiag_states = 1U << TCP_TIME_WAIT };
-	int result = ask(socket, SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, &request);
+	int result = socket_diag_ask(socket, SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, &request);
 
-	return result ?: answers(socket, on_entry, search);
+	return result ?: socket_diag_answers(socket, on_entry, search);
 }
 
 int time_wait_remove(time_wait_filter *filter, const void *context)
 {
 	struct search search = { .filter = filter, .context = context };
-	struct mnl_socket *socket = mnl_socket_open(NETLINK_SOCK_DIAG);
-	int result = 0, one;
+	struct mnl_socket *socket = socket_diag_open();
+	int result, one;
 
 	if (!socket)
 		return -errno;
-	if (mnl_socket_bind(socket, 0, MNL_SOCKET_AUTOPID) < 0)
-		result = -errno;
-	result = result ?: find(socket, AF_INET, &search);
+	result = find(socket, AF_INET, &search);
 	result = result ?: find(socket, AF_INET6, &search);
 	for (size_t i = 0; i < search.count; i++) {
-		one = ask(socket, SOCK_DESTROY, NLM_F_ACK, &search.found[i]);
-		one = one ?: answers(socket, NULL, NULL);
+		one = socket_diag_ask(socket, SOCK_DESTROY, NLM_F_ACK, &search.found[i]);
+		one = one ?: socket_diag_answers(socket, NULL, NULL);
 		if (one && one != -ENOENT) /* it may have ended by itself */
 			result = result ?: one;
 	}
@@ -138,50 +108,23 @@ int time_wait_remove(time_wait_filter *filter, const void *context)
 	return result;
 }
 
-/* The answer to a question about one connection: keeps what names it, cookie included. */
-static int on_one(const struct nlmsghdr *message, void *context)
-{
-	const struct inet_diag_msg *entry = mnl_nlmsg_get_payload(message);
-	struct inet_diag_req_v2 *request = context;
-
-	if (mnl_nlmsg_get_payload_len(message) < sizeof(*entry))
-		return MNL_CB_OK;
-	request->id = entry->id;
-	request->idiag_states = 1U << entry->idiag_state;
-	return MNL_CB_OK;
-}
-
-static void put_address(const uint8_t address[16], bool ipv4, __be32 to[4])
-{
-	memcpy(to, ipv4 ? address + 12 : address, ipv4 ? 4 : 16);
-}
-
 int time_wait_remove_one(const uint8_t local[16], uint16_t local_port, const uint8_t remote[16],
 			 uint16_t remote_port)
 {
-	bool ipv4 = address_is_ipv4(local);
-	struct inet_diag_req_v2 request = { .sdiag_family = ipv4 ? AF_INET : AF_INET6,
-					    .sdiag_protocol = IPPROTO_TCP,
-					    .id = { .idiag_sport = htons(local_port),
-						    .idiag_dport = htons(remote_port),
-						    .idiag_cookie = { INET_DIAG_NOCOOKIE,
-								      INET_DIAG_NOCOOKIE } } };
-	struct mnl_socket *socket = mnl_socket_open(NETLINK_SOCK_DIAG);
-	int result = 0;
+	struct inet_diag_req_v2 found;
+	struct mnl_socket *socket;
+	int result = socket_diag_find(local, local_port, remote, remote_port, &found);
 
+	if (result)
+		return result;
+	/* Whatever else has that name is not ours to end: the cookie tells. */
+	if (found.idiag_states != 1U << TCP_TIME_WAIT)
+		return -EBUSY;
+	socket = socket_diag_open();
 	if (!socket)
 		return -errno;
-	put_address(local, ipv4, request.id.idiag_src);
-	put_address(remote, ipv4, request.id.idiag_dst);
-	if (mnl_socket_bind(socket, 0, MNL_SOCKET_AUTOPID) < 0)
-		result = -errno;
-	result = result ?: ask(socket, SOCK_DIAG_BY_FAMILY, NLM_F_ACK, &request);
-	result = result ?: answers(socket, on_one, &request);
-	/* Whatever else has that name is not ours to end: the cookie tells. */
-	if (!result && request.idiag_states != 1U << TCP_TIME_WAIT)
-		result = -EBUSY;
-	result = result ?: ask(socket, SOCK_DESTROY, NLM_F_ACK, &request);
-	result = result ?: answers(socket, NULL, NULL);
+	result = socket_diag_ask(socket, SOCK_DESTROY, NLM_F_ACK, &found);
+	result = result ?: socket_diag_answers(socket, NULL, NULL);
 	mnl_socket_close(socket);
 	return result;
 }
