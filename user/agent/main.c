@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <getopt.h>
 #include <linux/capability.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +20,7 @@
 #include "log.h"
 #include "privileges.h"
 #include "session.h"
+#include "signals.h"
 #include "tls_memory.h"
 #include "trunk_end.h"
 #include "trunk_tuning.h"
@@ -273,26 +273,6 @@ static int on_terminate(sd_event_source *source, const struct signalfd_siginfo *
 	return 0;
 }
 
-static int add_signals(struct agent *agent)
-{
-	sigset_t signals;
-	int result;
-
-	sigemptyset(&signals);
-	sigaddset(&signals, SIGTERM);
-	sigaddset(&signals, SIGINT);
-	sigaddset(&signals, SIGHUP);
-	sigaddset(&signals, SIGCHLD);
-	sigprocmask(SIG_BLOCK, &signals, NULL);
-	signal(SIGPIPE, SIG_IGN);
-	result = sd_event_add_signal(agent->event, NULL, SIGTERM, on_terminate, agent);
-	if (result >= 0)
-		result = sd_event_add_signal(agent->event, NULL, SIGINT, on_terminate, agent);
-	if (result >= 0)
-		result = sd_event_add_signal(agent->event, NULL, SIGHUP, on_hangup, agent);
-	return result;
-}
-
 /* ---- the program ---- */
 
 /*
@@ -323,7 +303,7 @@ static int run(struct agent *agent)
 	int result = sd_event_default(&agent->event);
 
 	if (result >= 0)
-		result = add_signals(agent);
+		result = signals_add(agent->event, on_terminate, on_hangup, agent);
 	if (result >= 0)
 		result = sd_event_set_watchdog(agent->event, true);
 	if (result >= 0)

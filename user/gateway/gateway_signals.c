@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Draining, stopping and reloading, as signals ask for them. */
-#include <signal.h>
 #include <systemd/sd-daemon.h>
 #include <time.h>
 
 #include "gateway_loop.h"
 #include "log.h"
+#include "signals.h"
 
 /* What a stop takes at most once flows have ended or were reset. */
 #define STOP_S 30U
@@ -73,20 +73,5 @@ static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *inf
 
 int gateway_add_signals(struct gateway *gateway)
 {
-	sigset_t signals;
-	int result;
-
-	sigemptyset(&signals);
-	sigaddset(&signals, SIGTERM);
-	sigaddset(&signals, SIGINT);
-	sigaddset(&signals, SIGHUP);
-	sigaddset(&signals, SIGCHLD);
-	sigprocmask(SIG_BLOCK, &signals, NULL);
-	signal(SIGPIPE, SIG_IGN);
-	result = sd_event_add_signal(gateway->event, NULL, SIGTERM, on_terminate, gateway);
-	if (result >= 0)
-		result = sd_event_add_signal(gateway->event, NULL, SIGINT, on_terminate, gateway);
-	if (result >= 0)
-		result = sd_event_add_signal(gateway->event, NULL, SIGHUP, on_hangup, gateway);
-	return result < 0 ? result : 0;
+	return signals_add(gateway->event, on_terminate, on_hangup, gateway);
 }
