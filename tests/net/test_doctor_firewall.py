@@ -7,6 +7,7 @@ import os
 
 import pytest
 
+from agent import Agent, policy, registrar, service, wait_registered
 from doctor import cured, doctor, ids, nft, sites, taken
 from gateway import serve
 from rig import IPV4, echo, wait_for
@@ -77,6 +78,21 @@ def test_a_firewall_in_the_way_of_what_agents_will_register(gateway, ruleset):
         "add chain inet filter input { type filter hook input priority 0; }",
         "add rule inet filter input ip daddr 10.2.0.0/24 tcp dport 5000 drop")
     cured(gateway, "firewall-drops")
+
+
+@pytest.mark.intercepts("tc")
+def test_a_firewall_that_keeps_agents_out(net, gateway, family, ruleset):
+    """And lets through what is taken."""
+    gateway.start(registrar(), policy(gateway))
+    nft(gateway, "add table inet filter",
+        "add chain inet filter input { type filter hook input priority 0; policy drop; }",
+        "add rule inet filter input iifname lo accept",
+        "add rule inet filter input icmpv6 type 133-136 accept",
+        "add rule inet filter input meta mark and 0xf0000000 == 0x50000000 accept",
+        "add rule inet filter input ct state established,related accept")
+    Agent(gateway, family).start(service(5000))
+    cured(gateway, "registrar-blocked")
+    wait_registered(gateway, family.remote, 5000, timeout=30)
 
 
 @pytest.mark.intercepts("tc")

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from gateway import serve
-from rig import IPV4, echo, wait_for
+from rig import IPV4, IPV6, echo, wait_for
 
 pytestmark = pytest.mark.stealing
 
@@ -101,3 +101,25 @@ def test_an_engine_that_is_not_offered_is_the_reason(net, gateway, monkeypatch):
 def test_wrong_usage(gateway, argv):
     gateway.start(serve(5000))
     assert gateway.sluice("explain", *argv, check=False).returncode == 2
+
+
+@pytest.mark.intercepts("xdp")
+def test_no_address_for_legs_to_land_at_is_told(net, gateway):
+    """A gateway without IPv6 of its own between networks that have it."""
+    gateway.start(serve(5000))
+    remote = IPV6.at(IPV6.remote, 5000)
+    assert explain(gateway, IPV6.client, remote)["outcome"] == "taken"
+    own = [("lan0", IPV6.with_bits(IPV6.lan)), ("wan0", IPV6.with_bits(IPV6.wan))]
+    net.gateway.ip(f"route add {IPV6.client}/128 dev lan0",
+                   *(f"address del dev {dev} {address}" for dev, address in own))
+    try:
+        wait_for(lambda: explain(gateway, IPV6.client, remote)["reason"] == "no_listen_port",
+                 "it is told")
+    finally:
+        net.gateway.ip(*(f"address add dev {dev} {address}" for dev, address in own),
+                       f"route del {IPV6.client}/128 dev lan0",
+                       f"route replace default via {IPV6.router}")
+    wait_for(lambda: explain(gateway, IPV6.client, remote)["outcome"] == "taken", "it is back")
+    near, far = net.connection(IPV6, 5000)
+    assert gateway.took(far, IPV6)
+    echo(near, far)

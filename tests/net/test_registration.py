@@ -254,6 +254,20 @@ def test_a_static_entry_takes_the_address_from_an_agent(net, open_gateway, famil
     agent.says("taken: this address is a static entry")
 
 
+def test_of_a_change_that_is_refused_nothing_is_left(net, open_gateway, family):
+    """What was registered before is not what the remote is run with any more."""
+    gateway = open_gateway
+    agent = Agent(gateway, family).start(service(5000))
+    wait_registered(gateway, family.remote, 5000)
+    agent.reload(service(5000, trunk=5001, flow_control="nosuch"))
+    agent.says("params: ")
+    wait_for(lambda: not registered(gateway, family.remote, 5000), "it is withdrawn")
+    _, far = net.connection(family, 5000)
+    assert not gateway.took(far, family)
+    agent.reload(service(5000))
+    wait_registered(gateway, family.remote, 5000)
+
+
 @pytest.mark.parametrize("what", [("5001", "flow-control=nosuch"), ("5000", "flow-control=nosuch"),
                                   ("5001", "flow-control=nosuch", "nexthop")], ids=" ".join)
 def test_a_static_entry_that_is_refused_takes_nothing_from_an_agent(net, open_gateway, family,

@@ -349,6 +349,17 @@ def test_a_reloaded_agent_tunes_new_connections_anew(net, gateway, family, asked
     assert "cubic" in here.split() and "cubic" in there.split()
 
 
+def test_a_port_that_cannot_be_tuned_as_asked_is_not_tuned_as_before(net, gateway, family, asked):
+    agent = asked(flow_control="reno")
+    _, _, there = crossed(net, gateway, family)
+    assert "reno" in there.split()
+    net.close_sockets()
+    agent.reload(service(PORT, flow_control="nosuch"))
+    agent.says(f"trunk port {PORT} is not tuned")
+    near, _ = net.connection(family, PORT)
+    assert "reno" not in remote_leg(net, family).split()
+
+
 def test_an_agent_that_becomes_a_next_hop_tunes_no_port_of_its_own(net, gateway, family, asked):
     agent = asked(flow_control="reno")
     _, _, there = crossed(net, gateway, family)

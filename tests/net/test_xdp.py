@@ -16,6 +16,7 @@ import time
 
 import pytest
 
+from doctor import doctor, type_cures
 from gateway import BUILD, SLUICE, pids_in, serve, title
 from peer import Server, Task, echo_handler, receive_digest
 from rig import IPV4, SOCKET_TIMEOUT, Capture, Unsupported, echo, reset, run, wait_for
@@ -212,11 +213,22 @@ def test_without_its_holder_flows_go_on_and_the_next_start_cleans_up(net, gatewa
     assert "sluice_lan" in programs_on(net.gateway)
     straight, end = net.connection(family, 5000)  # the relays are dead: SYNs pass
     echo(straight, end)
+    assert "leftover-xdp" in doctor(gateway)[1]
     gateway.remove()
     os.makedirs(gateway.directory, exist_ok=True)
     gateway.expect_exit = False
     gateway.start(serve(5000))
     assert gateway.took(net.connection(family, 5000)[1], family)
+
+
+def test_without_its_holder_the_doctor_cleans_up(net, gateway):
+    gateway.start(serve(5000))
+    os.kill(holder_of(gateway), signal.SIGKILL)
+    gateway.kill()
+    _, findings = doctor(gateway)
+    type_cures(gateway, {"leftover-xdp": findings["leftover-xdp"]})
+    assert "leftover-xdp" not in doctor(gateway)[1]
+    assert "sluice_lan" not in programs_on(net.gateway)
 
 
 # ---- listen ports ----

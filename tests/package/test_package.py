@@ -122,6 +122,16 @@ def test_life_of_the_package(net, hosts, tmp_path):
     assert machine.shell("find / -xdev -name '*sluice*'").stdout == ""
 
 
+def test_the_source_package_names_all_that_a_build_needs():
+    """`make deb` installs packages.txt first, so that it would not miss what is missing."""
+    with open(os.path.join(host.HERE, "..", "packages.txt")) as text:
+        group = text.read().split("# [build]")[1].split("# [")[0]
+    libraries = {line for line in group.splitlines() if line.startswith("lib")} - {"libc6-dev"}
+    with open(os.path.join(host.HERE, "..", "..", "debian", "control")) as text:
+        named = text.read().split("Build-Depends:")[1].split("Standards-Version")[0]
+    assert libraries <= set(re.findall(r"[a-z0-9.+-]+", named))
+
+
 def test_systemd_starts_a_daemon_again_that_hangs(net, hosts):
     """The watchdog is fed while a daemon lives, and bites when it is stopped."""
     machine = hosts(net.gateway)

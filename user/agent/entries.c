@@ -42,6 +42,7 @@ static struct entry *find(struct entries *entries, const struct entry *wanted)
 static void want(struct entries *entries, const struct entry *wanted)
 {
 	struct entry *entry = find(entries, wanted);
+	bool registered;
 
 	if (!entry) {
 		entries->list[entries->count++] = *wanted;
@@ -53,7 +54,9 @@ static void want(struct entries *entries, const struct entry *wanted)
 	    memcmp(&entry->params, &wanted->params, sizeof(entry->params)) == 0 &&
 	    entry->state != ENTRY_WITHDRAW && entry->state != ENTRY_WITHDRAWING)
 		return;
+	registered = entry->registered;
 	*entry = *wanted;
+	entry->registered = registered;
 	entries->may_ask = true;
 }
 
@@ -124,7 +127,12 @@ struct entry *entries_next(struct entries *entries)
 void entries_asked(struct entries *entries, struct entry *entry)
 {
 	(void)entries;
-	entry->state = entry->state == ENTRY_WITHDRAW ? ENTRY_WITHDRAWING : ENTRY_ASKED;
+	if (entry->state == ENTRY_WITHDRAW) {
+		entry->state = ENTRY_WITHDRAWING;
+		entry->registered = false;
+	} else {
+		entry->state = ENTRY_ASKED;
+	}
 }
 
 static void note_refusal(struct entry *entry, const char *refusal, const char *gateway)
@@ -152,13 +160,15 @@ const struct entry *entries_answered(struct entries *entries, uint64_t id, const
 	endpoint_format(entry->address, entry->service_port, endpoint);
 	if (entry->state == ENTRY_WITHDRAWING) {
 		log_info("gateway %s: withdrawn %s", gateway, endpoint);
-		entry->state = ENTRY_GONE;
+		entry->state = entry->wanted ? ENTRY_REFUSED : ENTRY_GONE;
 	} else if (entry->state == ENTRY_ASKED && refusal) {
-		entry->state = ENTRY_REFUSED;
+		entry->state = entry->registered ? ENTRY_WITHDRAW : ENTRY_REFUSED;
+		entries->may_ask |= entry->registered;
 		note_refusal(entry, refusal, gateway);
 	} else if (entry->state == ENTRY_ASKED) {
 		log_info("gateway %s: registered %s", gateway, endpoint);
 		entry->state = ENTRY_HELD;
+		entry->registered = true;
 		entry->refusal[0] = '\0';
 	}
 	return entry;
@@ -170,10 +180,25 @@ void entries_reset(struct entries *entries)
 		struct entry *entry = &entries->list[i];
 
 		entry->state = entry->wanted ? ENTRY_NEW : ENTRY_GONE;
+		entry->registered = false;
 		entry->id = 0;
 	}
 	remove_gone(entries);
 	entries->may_ask = entries->count > 0;
+}
+
+void entries_ask_again(struct entries *entries)
+{
+	for (size_t i = 0; i < entries->count; i++) {
+		struct entry *entry = &entries->list[i];
+
+		if (entry->state == ENTRY_WITHDRAW || entry->state == ENTRY_WITHDRAWING ||
+		    entry->state == ENTRY_GONE)
+			continue;
+		entry->state = ENTRY_NEW;
+		entry->id = 0;
+		entries->may_ask = true;
+	}
 }
 
 void entries_try_refused(struct entries *entries)

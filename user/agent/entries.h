@@ -31,6 +31,7 @@ struct entry {
 	bool nexthop;
 	bool ends_trunk;
 	bool wanted; /* by the configuration that is being applied */
+	bool registered; /* as it is, or as it was when it was asked for before */
 	enum entry_state state;
 	struct wan_params params;
 	uint64_t id; /* of the last request */
@@ -55,13 +56,18 @@ struct entry *entries_next(struct entries *entries);
 /* Its request is on its way. */
 void entries_asked(struct entries *entries, struct entry *entry);
 
-/* The answer to request id; refusal: why not, or NULL. gateway is for the log.
- * Returns the entry that was asked for, or NULL: there is none any more. */
+/* The answer to request id; refusal: why not, or NULL. gateway is for the log. Of a
+ * change that is refused nothing must be left: what was registered before is to be
+ * withdrawn. Returns the entry that was asked for, or NULL: there is none any more. */
 const struct entry *entries_answered(struct entries *entries, uint64_t id, const char *refusal,
 				     const char *gateway);
 
 /* All that is wanted is to be asked for again, what is not needs no withdrawal. */
 void entries_reset(struct entries *entries);
+
+/* The gateway has withdrawn some, and does not say which: all that is wanted is to be
+ * asked for again. */
+void entries_ask_again(struct entries *entries);
 
 /* Those that were refused are to be asked for once more. */
 void entries_try_refused(struct entries *entries);

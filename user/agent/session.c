@@ -246,7 +246,7 @@ static void answered(struct session *session, const json_t *message, const char 
 	if (id && (uint64_t)id == session->renew_id) {
 		session->renew_id = 0;
 		if (refusal)
-			entries_reset(&session->entries);
+			entries_ask_again(&session->entries);
 		return;
 	}
 	if (session->under_way > 0)

@@ -411,6 +411,8 @@ static int want(struct trunk_ends *ends, const struct agent_config *config,
 	place = result ? NULL : array_add(&ends->ends, &ends->count, sizeof(*place));
 	if (!place) {
 		end_free(end);
+		if (!result)
+			snprintf(error, TRUNK_END_ERROR_MAX, "out of memory");
 		return result ?: -ENOMEM;
 	}
 	end->wanted = true;

@@ -59,6 +59,8 @@ static int tune_service(struct trunk_tuning *tuning, const struct agent_service 
 	uint16_t *port;
 
 	if (result) {
+		/* It may be tuned as it was asked for before. */
+		tune_trunk_port_remove(tuning->tune, service->trunk_port);
 		log_warning("trunk port %u is not tuned: %s", service->trunk_port,
 			    result == -ENOENT ? "this kernel lacks its flow-control"
 					      : strerror(-result));

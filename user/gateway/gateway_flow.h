@@ -28,6 +28,7 @@ struct gateway_flow {
 	bool answered; /* the listener has answered the client, as the kernel says */
 	bool asked; /* the agent that ends the trunk has been asked and has not answered yet */
 	uint8_t additions; /* rounds in which connections were added to no avail */
+	unsigned connections; /* of several, at the last look */
 	uint8_t lost; /* looks in a row that found no connection at all */
 	bool one_connection; /* parallel was asked for and cannot be had */
 	unsigned reinjections; /* how often the held SYN went back in */

@@ -240,6 +240,20 @@ void intercept_free(struct intercept *intercept)
 	free(intercept);
 }
 
+bool intercept_is_lan(const struct intercept *intercept, int ifindex)
+{
+	const struct list *list = intercept_interfaces(intercept);
+
+	for (struct list *link = list->next; link != list; link = link->next) {
+		const struct intercept_interface *interface =
+			list_entry(link, struct intercept_interface, link);
+
+		if (interface->ifindex == ifindex && interface->side == SIDE_LAN)
+			return true;
+	}
+	return false;
+}
+
 const struct list *intercept_interfaces(const struct intercept *intercept)
 {
 	return &intercept->interfaces;
@@ -270,6 +284,17 @@ struct relay_state *intercept_relay_states(struct intercept *intercept)
 uint64_t *intercept_half_open_by_client(struct intercept *intercept)
 {
 	return intercept->half_open_by_client;
+}
+
+bool intercept_has_address(const struct intercept *intercept, int ifindex, bool ipv4)
+{
+	static const uint8_t none[16];
+	struct lan_interface interface;
+
+	if (bpf_map_lookup_elem(bpf_map__fd(intercept->skeleton->maps.lan_interfaces), &ifindex,
+				&interface) < 0)
+		return false;
+	return ipv4 ? interface.ipv4 != 0 : memcmp(interface.ipv6, none, sizeof(none)) != 0;
 }
 
 void intercept_set_nexthop_entries(struct intercept *intercept, uint32_t count)

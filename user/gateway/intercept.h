@@ -97,6 +97,9 @@ void intercept_detach_unwanted(struct intercept *intercept);
 const struct intercept_interface *intercept_find(const struct intercept *intercept,
 						 const char *dev);
 
+/* Whether an interface is attached as one of the LAN. */
+bool intercept_is_lan(const struct intercept *intercept, int ifindex);
+
 /* List of struct intercept_interface. */
 const struct list *intercept_interfaces(const struct intercept *intercept);
 
@@ -105,6 +108,10 @@ struct intercept_maps intercept_maps(const struct intercept *intercept);
 /* Mapped memory of relays and half_open_by_client. */
 struct relay_state *intercept_relay_states(struct intercept *intercept);
 uint64_t *intercept_half_open_by_client(struct intercept *intercept);
+
+/* Whether the gateway has an address of the family on the LAN interface: by XDP, legs
+ * land there. */
+bool intercept_has_address(const struct intercept *intercept, int ifindex, bool ipv4);
 
 /* How many next-hop entries proxy_table holds. */
 void intercept_set_nexthop_entries(struct intercept *intercept, uint32_t count);

@@ -70,7 +70,9 @@ int lan_addresses_read(const char *dev, const struct lan_interface *before,
 	if (getifaddrs(&list) < 0)
 		return -errno;
 	for (const struct ifaddrs *entry = list; entry; entry = entry->ifa_next) {
-		bool is_here = strcmp(entry->ifa_name, dev) == 0;
+		/* an address may have a label: "lan0:vip" */
+		size_t length = strcspn(entry->ifa_name, ":");
+		bool is_here = strlen(dev) == length && strncmp(entry->ifa_name, dev, length) == 0;
 
 		if (is_here && entry->ifa_addr && entry->ifa_addr->sa_family == AF_PACKET) {
 			const struct sockaddr_ll *link = (const void *)entry->ifa_addr;

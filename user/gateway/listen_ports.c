@@ -21,6 +21,14 @@ uint32_t listen_ports_capacity(const struct listen_ports *ports)
 	return ports->range.first ? (uint32_t)ports->range.last - ports->range.first + 1 : 0;
 }
 
+bool listen_ports_has_room(const struct listen_ports *ports)
+{
+	for (uint32_t port = ports->range.first; port && port <= ports->range.last; port++)
+		if (!is_used(ports, (uint16_t)port))
+			return true;
+	return false;
+}
+
 int listen_ports_take(struct listen_ports *ports, const struct listen_value *value, uint16_t *port)
 {
 	uint32_t left = listen_ports_capacity(ports), key;

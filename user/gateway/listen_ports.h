@@ -23,6 +23,9 @@ struct listen_ports {
 /* How many ports the range has. */
 uint32_t listen_ports_capacity(const struct listen_ports *ports);
 
+/* Whether one of them is free. */
+bool listen_ports_has_room(const struct listen_ports *ports);
+
 /*
  * Takes a free port and enters whom it stands for into the map. 0, -ENOSPC, or
  * another negative errno; *port is untouched then.

@@ -48,8 +48,9 @@ void parallel_complete(struct gateway_flow *flow)
 		return;
 	}
 	/* Those that were lost are worth new attempts. */
-	if (state.connections >= flow->params.parallel || flow->lost == 1)
+	if (state.connections >= flow->params.parallel || state.connections < flow->connections)
 		flow->additions = 0;
+	flow->connections = state.connections;
 	if (state.connections >= flow->params.parallel || flow->additions >= ADDITIONS_MAX)
 		return;
 	for (unsigned i = state.connections; i < flow->params.parallel && !result; i++)

@@ -283,8 +283,7 @@ int registry_check_room(const struct registry *registry, const struct registrati
 		return 0;
 	if (registry->free_count == 0)
 		return full_error(registry, -ENOSPC, error);
-	if (registry->listen_ports.range.first &&
-	    registry->listen_ports.count >= listen_ports_capacity(&registry->listen_ports))
+	if (registry->listen_ports.range.first && !listen_ports_has_room(&registry->listen_ports))
 		return full_error(registry, -EADDRNOTAVAIL, error);
 	return 0;
 }

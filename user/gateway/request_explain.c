@@ -111,7 +111,6 @@ static bool check_gateway(struct gateway *gateway, struct explanation *explanati
 static void check_client(const struct gateway *gateway, const uint8_t client[16],
 			 struct explanation *explanation)
 {
-	const struct list *list = intercept_interfaces(gateway->intercept);
 	char address[INET6_ADDRSTRLEN], name[IF_NAMESIZE] = "";
 	int ifindex;
 
@@ -121,22 +120,42 @@ static void check_client(const struct gateway *gateway, const uint8_t client[16]
 		     "client: no route to %s; taken if it comes by an interface of lan", address);
 		return;
 	}
-	for (struct list *link = list->next; link != list; link = link->next) {
-		const struct intercept_interface *interface =
-			list_entry(link, struct intercept_interface, link);
-
-		if (interface->ifindex == ifindex && interface->side == SIDE_LAN)
-			return;
-	}
+	if (intercept_is_lan(gateway->intercept, ifindex))
+		return;
 	step(explanation,
 	     "client: the route to %s is by %s, which is not attached as lan: taken "
 	     "only if it comes by one that is",
 	     address, name);
 }
 
+/* By XDP, a leg lands at an address of the gateway's on the interface that the client
+ * comes by, and at the listen port of the entry. */
+static bool check_landing(const struct gateway *gateway, const uint8_t client[16],
+			  const struct port_entry *port, struct explanation *explanation)
+{
+	char name[IF_NAMESIZE];
+	int ifindex;
+
+	if (intercept_way(gateway->intercept) != WAY_XDP)
+		return true;
+	if (!port->value.listen_port)
+		step(explanation, "listen port: the entry has none");
+	else if (!route_interface(client, &ifindex) && if_indextoname((unsigned)ifindex, name) &&
+		 intercept_is_lan(gateway->intercept, ifindex) &&
+		 !intercept_has_address(gateway->intercept, ifindex, address_is_ipv4(client)))
+		step(explanation,
+		     "listen port: %s has no %s address of the gateway's for legs to land at", name,
+		     address_is_ipv4(client) ? "IPv4" : "IPv6");
+	else
+		return true;
+	forwarded(explanation, "no_listen_port");
+	return false;
+}
+
 /* Fills in the outcome; returns the entry that takes the connection, or NULL. */
-static const struct port_entry *walk(struct gateway *gateway, const uint8_t remote[16],
-				     uint16_t port_number, struct explanation *explanation)
+static const struct port_entry *walk(struct gateway *gateway, const uint8_t client[16],
+				     const uint8_t remote[16], uint16_t port_number,
+				     struct explanation *explanation)
 {
 	const struct proxy_entry *proxy = find_proxy(gateway, remote, explanation);
 	const struct port_entry *port;
@@ -153,6 +172,8 @@ static const struct port_entry *walk(struct gateway *gateway, const uint8_t remo
 	}
 	step(explanation, "port_table: port %u is served, by trunk port %u with parameters %u",
 	     port_number, port->value.trunk_port, port->params->id);
+	if (!check_landing(gateway, client, port, explanation))
+		return NULL;
 	if (port_is_draining(port)) {
 		step(explanation, "the entry is being withdrawn: new connections are forwarded");
 		forwarded(explanation, "draining");
@@ -228,9 +249,14 @@ static json_t *engine_reason(const struct gateway *gateway, const struct flow_re
 	if (flow->engine == FLOW_ENGINE_RELAY)
 		return json_string(
 			"the kernel has it, but the receiver is slower than the sender at "
-			"the moment: the relay keeps what is too much");
+			"the moment, or a peer had finished when the kernel got it: the "
+			"relay carries what the kernel does not");
 	if (choice == ENGINE_SPLICE)
 		return json_sprintf("%s engine = splice", whose);
+	if (flow->params.parallel > 1 && !flow->one_connection)
+		return json_sprintf("%s engine = %s, but several connections carry it "
+				    "(parallel), which the kernel does not",
+				    whose, choice == ENGINE_AUTO ? "auto" : "kernel");
 	if (choice == ENGINE_AUTO && flow->engine == FLOW_ENGINE_KERNEL)
 		return json_sprintf("%s engine = auto: it is a talk or idle, not a transfer",
 				    whose);
@@ -244,11 +270,9 @@ static json_t *engine_reason(const struct gateway *gateway, const struct flow_re
 	if (!gateway->kernel_engine)
 		return json_sprintf("%s engine = kernel, which is not offered here: %s", whose,
 				    gateway->kernel_engine_why);
-	return json_sprintf(
-		"%s engine = kernel, but this flow cannot be given to it: %s", whose,
-		flow->params.parallel > 1
-			? "several connections carry it (parallel)"
-			: "a peer had finished before it was joined, or there was no room");
+	return json_sprintf("%s engine = kernel, but this flow cannot be given to it: a peer had "
+			    "finished before it was joined, or there was no room",
+			    whose);
 }
 
 static bool is_asked_for(const struct explain_question *question, const struct flow_record *flow)
@@ -321,7 +345,8 @@ void request_explain(struct gateway *gateway, struct control_request *request,
 	question->request = request;
 	explanation.steps = json_array();
 	check_client(gateway, question->client, &explanation);
-	port = walk(gateway, question->remote, question->service_port, &explanation);
+	port = walk(gateway, question->client, question->remote, question->service_port,
+		    &explanation);
 	question->answer = json_pack("{s:O,s:O,s:s,s:s,s:o,s:o,s:o}", "client",
 				     json_object_get(message, "client"), "remote",
 				     json_object_get(message, "remote"), "outcome",

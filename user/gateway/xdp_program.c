@@ -16,10 +16,10 @@
 #include "log.h"
 #include "log_libbpf.h"
 #include "xdp.skel.h"
+#include "xdp_leftover.h"
 
-/* Section and function of the program in bpf/xdp.bpf.c. */
+/* Section of the program in bpf/xdp.bpf.c. */
 #define SECTION "xdp.frags"
-#define NAME "sluice_lan"
 
 /* Before others (libxdp's default is 50), who may redirect what they see. */
 #define PRIORITY 40
@@ -69,34 +69,6 @@ int xdp_program_check(char *error, size_t size)
 	return 0;
 }
 
-static bool is_ours(const struct xdp_program *program)
-{
-	return program && strcmp(xdp_program__name(program), NAME) == 0;
-}
-
-/* Detaches all programs of that name: one of the dispatcher's, or the only one. */
-static bool remove_ours(int ifindex)
-{
-	struct xdp_multiprog *programs = xdp_multiprog__get_from_ifindex(ifindex);
-	struct xdp_program *program = NULL;
-	bool removed = false;
-
-	if (libxdp_get_error(programs))
-		return false;
-	if (xdp_multiprog__is_legacy(programs)) {
-		if (is_ours(xdp_multiprog__main_prog(programs)))
-			removed = xdp_multiprog__detach(programs) == 0;
-	} else {
-		while ((program = xdp_multiprog__next_prog(program, programs)))
-			if (is_ours(program))
-				removed |= xdp_program__detach(program, ifindex,
-							       xdp_multiprog__attach_mode(programs),
-							       0) == 0;
-	}
-	xdp_multiprog__close(programs);
-	return removed;
-}
-
 unsigned xdp_program_remove_leftovers(void)
 {
 	struct if_nameindex *interfaces = if_nameindex();
@@ -104,7 +76,7 @@ unsigned xdp_program_remove_leftovers(void)
 
 	libxdp_set_print(print);
 	for (size_t i = 0; interfaces && interfaces[i].if_index; i++)
-		count += remove_ours((int)interfaces[i].if_index);
+		count += xdp_leftover_remove((int)interfaces[i].if_index) == 0;
 	if_freenameindex(interfaces);
 	return count;
 }
@@ -222,7 +194,7 @@ int xdp_program_attach(const struct intercept_bpf *base, const char *dev, int if
 	new->ifindex = ifindex;
 	new->egress = egress;
 	libxdp_set_print(print);
-	remove_ours(ifindex);
+	xdp_leftover_remove(ifindex);
 	result = attach(base, dev, new, error, size);
 	if (result) {
 		free(new);

@@ -66,7 +66,7 @@ struct gateway_config {
 	enum engine_choice engine;
 	enum way_in intercept; /* key intercept, default tc */
 	struct port_range listen_ports; /* with xdp (key listen-ports, default 10240-29999) */
-	uint32_t syn_rate; /* SYNs a second of one client that are taken; 0: any (key syn-rate, default 2000) */
+	uint32_t syn_rate; /* SYNs a second of one client that are taken; 0: any (key syn-rate, default 10000) */
 	char *user; /* whom relays run as; "" = "sluice" if there is such a user, else "nobody"; owned */
 	uint32_t max_proxies; /* entries of proxy_table (key max-proxies, default 16384) */
 	uint32_t max_ports; /* entries of port_table (key max-ports, default 131072) */

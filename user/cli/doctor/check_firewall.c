@@ -152,11 +152,61 @@ static void try_agents_port(struct firewall_check *check, const json_t *ruleset,
 	}
 }
 
+/* ---- the registrar ---- */
+
+static void on_agents_verdict(const struct firewall_verdict *verdict, void *context)
+{
+	struct firewall_check *check = context;
+	const struct firewall_packet *packet = check->packet;
+	char key[224];
+
+	snprintf(key, sizeof(key), "%s registrar", verdict->chain);
+	if ((verdict->fate != FATE_DROPPED && verdict->fate != FATE_REDIRECTED) ||
+	    json_object_get(check->seen, key))
+		return;
+	json_object_set_new(check->seen, key, json_true());
+	report_finding(check->doctor, verdict->certain ? SEVERITY_PROBLEM : SEVERITY_WARNING,
+		       "registrar-blocked",
+		       json_sprintf("chain %s %skeeps agents from the registrar: %s port %u",
+				    verdict->chain, verdict->certain ? "" : "perhaps ", packet->iif,
+				    packet->dport),
+		       json_string("they cannot register, and say that it does not answer"),
+		       json_sprintf("nft insert rule %s iifname %s tcp dport %u accept",
+				    verdict->chain, packet->iif, packet->dport),
+		       json_string("let them in, here and in the file that your rules come from:"));
+}
+
+/* An agent comes by the way that leads to an address of its policy. */
+static void try_registrar(struct firewall_check *check, const json_t *ruleset, bool ipv4)
+{
+	const struct gateway_config *config = check->doctor->config;
+	char from[INET6_ADDRSTRLEN], dev[IF_NAMESIZE];
+	struct firewall_packet packet = { .ipv4 = ipv4,
+					  .iif = dev,
+					  .saddr = from,
+					  .dport = config->registrar.port,
+					  .ct_state = "new" };
+	uint8_t address[16];
+	int ifindex;
+
+	if (!config->registrar.port || !doctor_policy(check->doctor, ipv4, address) ||
+	    route_interface(address, &ifindex) || !if_indextoname((unsigned)ifindex, dev))
+		return;
+	address_format(address, from);
+	check->packet = &packet;
+	firewall_run(ruleset, "prerouting", &packet, on_agents_verdict, check);
+	firewall_run(ruleset, "input", &packet, on_agents_verdict, check);
+}
+
+/* ---- all of them ---- */
+
 static void try_all(struct firewall_check *check, const json_t *ruleset)
 {
 	const struct gateway_config *config = check->doctor->config;
 	unsigned tried = 0;
 
+	for (int ipv4 = 0; ipv4 < 2; ipv4++)
+		try_registrar(check, ruleset, ipv4);
 	for (size_t i = 0; config->intercept == WAY_XDP && i < config->lan_count; i++)
 		try_landing(check, ruleset, config->lan[i]);
 	for (size_t i = 0; i < config->lan_count; i++)

@@ -25,7 +25,7 @@ static bool serves_ipv6(const struct doctor *doctor)
 
 static void check_forwards(struct doctor *doctor, const char *dev, int version)
 {
-	const char *all = version == 4 ? "net.ipv4.ip_forward" : "net.ipv6.conf.all.forwarding";
+	const char *all = version == 4 ? "net/ipv4/ip_forward" : "net/ipv6/conf/all/forwarding";
 	char name[32];
 
 	if (doctor_sysctl("net/ipv%d/conf/%s/forwarding", version, dev) != 0) {
@@ -37,7 +37,8 @@ static void check_forwards(struct doctor *doctor, const char *dev, int version)
 		       json_sprintf("what arrives by %s is not forwarded (IPv%d)", dev, version),
 		       json_string("connections that are not taken go nowhere, and all do whenever "
 				   "sluiced is not there"),
-		       json_sprintf("sysctl -w %s=1\nsysctl -w net.ipv%d.conf.%s.forwarding=1", all,
+		       /* with slashes a name may have a dot, as those of VLANs do */
+		       json_sprintf("sysctl -w %s=1\nsysctl -w net/ipv%d/conf/%s/forwarding=1", all,
 				    version, dev),
 		       json_string("at once, and in a file of /etc/sysctl.d for the next boot:"));
 }
@@ -57,7 +58,7 @@ static void check_reverse_path(struct doctor *doctor, const char *dev)
 		       json_sprintf("rp_filter is strict on %s, and no route leads out by it", dev),
 		       json_string("the kernel drops every packet of its clients before anyone "
 				   "sees it"),
-		       json_sprintf("sysctl -w net.ipv4.conf.%s.rp_filter=2", dev),
+		       json_sprintf("sysctl -w net/ipv4/conf/%s/rp_filter=2", dev),
 		       json_string(
 			       "add the route to its clients, or be content with a loose check:"));
 }

@@ -18,12 +18,14 @@
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
+#include <xdp/libxdp.h>
 
 #include "leftovers.h"
 #include "netlink.h"
 #include "routing.h"
 #include "tables.h"
 #include "tc_filter.h"
+#include "xdp_leftover.h"
 
 /* The command that does what --fix does, as this doctor was called. */
 static json_t *fix_command(const struct doctor *doctor)
@@ -175,6 +177,33 @@ static void check_filters(struct doctor *doctor)
 	if_freenameindex(all);
 }
 
+/* ---- the XDP program ---- */
+
+static int print_nothing(enum libxdp_print_level level, const char *format, va_list arguments)
+{
+	(void)level;
+	(void)format;
+	(void)arguments;
+	return 0;
+}
+
+static void check_xdp(struct doctor *doctor)
+{
+	struct if_nameindex *all = if_nameindex();
+
+	libxdp_set_print(print_nothing);
+	for (struct if_nameindex *each = all; each && each->if_name; each++)
+		if (xdp_leftover_is_on((int)each->if_index))
+			leftover(doctor, "leftover-xdp",
+				 json_sprintf("XDP program of a gateway that is gone: %s",
+					      each->if_name),
+				 "it passes everything, and costs a little for each packet",
+				 doctor->cli->given[CLI_FIX]
+					 ? xdp_leftover_remove((int)each->if_index)
+					 : 0);
+	if_freenameindex(all);
+}
+
 /* ---- the control socket ---- */
 
 static void check_socket(struct doctor *doctor)
@@ -203,6 +232,7 @@ void check_leftovers(struct doctor *doctor)
 	check_routing(doctor);
 	check_pins(doctor);
 	check_filters(doctor);
+	check_xdp(doctor);
 	check_socket(doctor);
 	check_linkrate(doctor);
 }

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/param.h>
 #include <sys/resource.h>
 #include <sys/timex.h>
 #include <sys/wait.h>
@@ -20,28 +21,59 @@
 
 #define LOCAL_PORTS_WANTED 10000
 
+/* The hard limit of a process; RLIM_INFINITY when it is not known. Its owner is another
+ * user, so prlimit(2) may refuse to tell. */
+static rlim_t files_of(pid_t pid)
+{
+	unsigned long long hard = RLIM_INFINITY;
+	char path[64], line[256];
+	FILE *limits;
+
+	snprintf(path, sizeof(path), "/proc/%d/limits", (int)pid);
+	limits = fopen(path, "re");
+	while (limits && fgets(line, sizeof(line), limits))
+		if (sscanf(line, "Max open files %*s %llu", &hard) == 1)
+			break;
+	if (limits)
+		fclose(limits);
+	return hard;
+}
+
+/* Of the relay that has fewest; without a gateway, what one started from here would have. */
+static rlim_t files_of_relays(const struct doctor *doctor)
+{
+	const json_t *relays = json_object_get(doctor->status, "relays"), *relay;
+	rlim_t fewest = RLIM_INFINITY;
+	size_t i;
+
+	if (json_array_size(relays) == 0)
+		return files_of(getpid());
+	json_array_foreach(relays, i, relay) {
+		pid_t pid = (pid_t)json_integer_value(json_object_get(relay, "pid"));
+
+		if (pid)
+			fewest = MIN(fewest, files_of(pid));
+	}
+	return fewest;
+}
+
 static void check_files(struct doctor *doctor)
 {
-	pid_t pid = (pid_t)json_integer_value(json_object_get(doctor->status, "pid"));
-	struct rlimit files;
-	rlim_t flows;
+	rlim_t files = files_of_relays(doctor);
+	rlim_t flows = files <= DESCRIPTORS_RESERVED ? 0 : (files - DESCRIPTORS_RESERVED) / 2;
 
-	if (prlimit(pid, RLIMIT_NOFILE, NULL, &files) < 0)
-		return;
-	flows = files.rlim_max <= DESCRIPTORS_RESERVED
-			? 0
-			: (files.rlim_max - DESCRIPTORS_RESERVED) / 2;
 	if (flows >= FLOWS_WANTED) {
 		report_good(doctor, "descriptors");
 		return;
 	}
 	report_finding(doctor, SEVERITY_WARNING, "few-descriptors",
 		       json_sprintf("%llu descriptors are room for %llu flows a relay",
-				    (unsigned long long)files.rlim_max, (unsigned long long)flows),
+				    (unsigned long long)files, (unsigned long long)flows),
 		       json_string("a flow is two descriptors; further connections are forwarded"),
-		       pid ? json_sprintf("prlimit --pid %d --nofile=1048576", (int)pid) : NULL,
+		       NULL,
 		       json_string("set LimitNOFILE=1048576 in sluiced's unit (systemctl edit "
-				   "sluiced), or `ulimit -n 1048576` before you start it"));
+				   "sluiced), or `ulimit -n 1048576`, before you start it (again): "
+				   "relays look at it once"));
 }
 
 /* Kernels before 5.11 charge maps against the limit. Tried with a limit of 0, in

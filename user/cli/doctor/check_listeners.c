@@ -34,15 +34,16 @@ static int try_to_listen(const uint8_t address[16], uint16_t port)
 }
 
 static void report_taken(struct doctor *doctor, const char *section, const char *listen_at,
-			 uint16_t port)
+			 const uint8_t address[16], uint16_t port)
 {
 	char name[64] = "";
-	pid_t pid = socket_owner(port, name, sizeof(name));
+	pid_t pid = socket_owner(address, port, name, sizeof(name));
 
 	report_finding(doctor, SEVERITY_PROBLEM, "port-taken",
 		       json_sprintf("%s, where %s is to listen, is taken by %s (pid %d)", listen_at,
 				    section, pid ? name : "another program", (int)pid),
-		       json_string(not_started), pid ? json_sprintf("kill %d", (int)pid) : NULL,
+		       json_string(not_started), /* 1 holds it for a socket unit */
+		       pid > 1 ? json_sprintf("kill %d", (int)pid) : NULL,
 		       json_sprintf("stop it, or give %s another port in %s", section,
 				    doctor->config_path));
 }
@@ -58,7 +59,7 @@ static void check_listener(struct doctor *doctor, const char *section, const uin
 	endpoint_format(address, port, listen_at);
 	result = try_to_listen(address, port);
 	if (result == -EADDRINUSE)
-		report_taken(doctor, section, listen_at, port);
+		report_taken(doctor, section, listen_at, address, port);
 	else if (result)
 		report_finding(doctor, SEVERITY_PROBLEM, "cannot-listen",
 			       json_sprintf("%s cannot listen on %s: %s", section, listen_at,

@@ -112,6 +112,7 @@ static int on_rule(const struct nlmsghdr *message, void *context)
 	const struct fib_rule_hdr *header = mnl_nlmsg_get_payload(message);
 	struct ip_rule rule = { .family = header->family,
 				.table = header->table,
+				.has_more = header->tos != 0,
 				.inverted = header->flags & FIB_RULE_INVERT };
 	const void *prefixes[] = { header, &rule };
 	struct rules *rules = context;

@@ -9,21 +9,53 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "address.h"
+
 #define STATE_LISTEN 0x0a
 
-/* The inode of a listener in one of /proc's tables of sockets, or 0. */
-static unsigned long listener_inode(const char *path, uint16_t port)
+/* An address of /proc's tables: words of 8 hexadecimal digits, in the host's byte order. */
+static void parse_local(const char *text, uint8_t address[16])
+{
+	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
+	size_t words = strlen(text) / 8;
+	char digits[9] = "";
+	uint32_t word;
+
+	memcpy(address, mapped, sizeof(mapped));
+	for (size_t i = 0; i < words; i++) {
+		memcpy(digits, text + 8 * i, 8);
+		word = (uint32_t)strtoul(digits, NULL, 16);
+		memcpy(address + (words == 1 ? 12 : 4 * i), &word, sizeof(word));
+	}
+}
+
+static bool is_any(const uint8_t address[16])
+{
+	static const uint8_t none[16];
+
+	return memcmp(address, none, 16) == 0 ||
+	       (address_is_ipv4(address) && memcmp(address + 12, none, 4) == 0);
+}
+
+/* The inode of a listener, in one of /proc's tables of sockets, that is in the way of
+ * one at this address and port, or 0. */
+static unsigned long listener_inode(const char *path, const uint8_t address[16], uint16_t port)
 {
 	FILE *table = fopen(path, "re");
-	unsigned long inode, found = 0;
+	char line[512], local[33];
 	unsigned local_port, state;
-	char line[512];
+	unsigned long inode, found = 0;
+	uint8_t theirs[16];
 
-	while (table && !found && fgets(line, sizeof(line), table))
-		if (sscanf(line, " %*d: %*[0-9A-F]:%x %*[0-9A-F]:%*x %x %*s %*s %*s %*d %*d %lu",
-			   &local_port, &state, &inode) == 3 &&
-		    local_port == port && state == STATE_LISTEN)
+	while (table && !found && fgets(line, sizeof(line), table)) {
+		if (sscanf(line, " %*d: %32[0-9A-F]:%x %*[0-9A-F]:%*x %x %*s %*s %*s %*d %*d %lu",
+			   local, &local_port, &state, &inode) != 4 ||
+		    local_port != port || state != STATE_LISTEN)
+			continue;
+		parse_local(local, theirs);
+		if (is_any(address) || is_any(theirs) || memcmp(address, theirs, 16) == 0)
 			found = inode;
+	}
 	if (table)
 		fclose(table);
 	return found;
@@ -65,10 +97,10 @@ static void read_name(const char *pid, char *name, size_t size)
 		fclose(file);
 }
 
-pid_t socket_owner(uint16_t port, char *name, size_t size)
+pid_t socket_owner(const uint8_t address[16], uint16_t port, char *name, size_t size)
 {
-	unsigned long inode = listener_inode("/proc/net/tcp", port)
-				      ?: listener_inode("/proc/net/tcp6", port);
+	unsigned long inode = listener_inode("/proc/net/tcp", address, port)
+				      ?: listener_inode("/proc/net/tcp6", address, port);
 	DIR *processes = inode ? opendir("/proc") : NULL;
 	struct dirent *entry;
 	char wanted[64];
