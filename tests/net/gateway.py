@@ -11,7 +11,7 @@ import signal
 import socket
 import tempfile
 
-from rig import BPFFS, FAMILIES, Unsupported, linkrate_known, new_kernel, run, wait_for
+from rig import BPFFS, FAMILIES, PATIENCE, Unsupported, linkrate_known, new_kernel, run, wait_for
 
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("SLUICE_BUILD", os.path.join(REPOSITORY, "build"))
@@ -65,7 +65,7 @@ class Gateway:
     def configure(self, *sections, **settings):
         """Writes the configuration file: settings of the top level, then sections."""
         top = {"workers": 2, "engine": self.engine, "intercept": self.intercept,
-               "drain_timeout": "5s", **SMALL_TABLES, **settings}
+               "drain_timeout": f"{round(5 * PATIENCE)}s", **SMALL_TABLES, **settings}
         if top["intercept"] == "tc":
             del top["intercept"]
         lists = {key: top.pop(key, default)
@@ -277,7 +277,7 @@ class Gateway:
             return all(reached(name, value) for name, value in last.items())
 
         try:
-            wait_for(all_reached, "counters", 5)
+            wait_for(all_reached, "counters")
         except AssertionError:
             moved = {name: value - before[name] for name, value in self.counters().items()
                      if value != before[name]}

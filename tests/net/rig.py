@@ -287,7 +287,7 @@ class Namespace:
 
     def connect(self, family, address, port, source=None, timeout=SOCKET_TIMEOUT, **options):
         """A connected socket. source: (address, port) to bind to first."""
-        sock = self.socket(family.af, socket.SOCK_STREAM, timeout=timeout)
+        sock = self.socket(family.af, socket.SOCK_STREAM, timeout=timeout * PATIENCE)
         try:
             for option, value in options.items():
                 sock.setsockopt(socket.SOL_SOCKET, getattr(socket, option), value)

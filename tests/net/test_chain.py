@@ -173,7 +173,7 @@ def test_an_agent_goes_on_with_one_gateway_when_the_other_is_killed(net, gateway
     gone, left = (gateway, second) if killed == "first" else (second, gateway)
     gone.kill()
     renewed = left.counters()["renewed"]
-    agent.says(f"gateway gw{int(killed == 'second')}: ")
+    agent.says(f"gateway gw{int(killed == 'second')}: connection lost")
     wait_for(lambda: left.counters()["renewed"] >= renewed + 4, "more than a lease", 30)
     near, far = connection(net, family, SERVICE)
     echo(near, far)

@@ -143,7 +143,7 @@ def test_a_client_that_gave_up_leaves_no_connection_at_the_remote(net, gateway):
         with contextlib.suppress(ConnectionResetError):
             assert far.recv(1) == b""
         far.close()
-    assert gateway.counters()["abandoned"] == 1
+    wait_for(lambda: gateway.counters()["abandoned"] == 1, "it is counted")
     wait_for(lambda: not gateway.flows(), "no flow is left")
 
 
@@ -154,7 +154,7 @@ def test_a_new_try_from_the_same_port_replaces_the_old_one(net, gateway, family)
     with net.remote.listen(family, family.remote, 5000) as listener, \
             net.slow(there=1.5), gateway.counting(superseded=1, joined=1):
         net.client.start_connect(family, family.remote, 5000, source=source).close()
-        wait_for(lambda: gateway.counters()["syn_held"] >= 1, "the first SYN is held")
+        wait_for(gateway.flows, "the relay has the first SYN")
         near = net.client.connect(family, family.remote, 5000, source=source)
         near.sendall(b"second")
         ends = [listener.accept()[0]]

@@ -117,7 +117,7 @@ def test_a_strict_filter_that_looks_at_marks_does_no_harm(net, gateway, family):
     try:
         finding, = doctor(gateway)[1]["src-valid-mark"]
         assert finding["severity"] == "note" and "lan0" in finding["what"] and finding["why"]
-        assert taken(net, gateway, family)
+        wait_for(lambda: taken(net, gateway, family), "connections are taken")
     finally:
         net.gateway.sysctl(**dict.fromkeys(names, 0))
 
@@ -195,12 +195,20 @@ LISTENERS = {"registrar": ('registrar { listen = "0.0.0.0:7471" }', "0.0.0.0", 7
 
 @pytest.mark.parametrize("section", LISTENERS)
 def test_a_port_of_the_gateways_own_that_is_taken(net, gateway, section):
+    """Another program listens there too, at an address that is in nobody's way."""
     text, address, port = LISTENERS[section]
     gateway.configure(text, serve(5000))
-    program = (f"import socket, time; s = socket.create_server(('{address}', {port})); "
-               "print('ready', flush=True); time.sleep(600)")
-    squatter = net.gateway.spawn("/usr/bin/python3", "-c", program, stdout=subprocess.PIPE)
-    assert squatter.popen.stdout.readline() == b"ready\n", squatter.output()
+
+    def listener(where):
+        program = (f"import socket, time; s = socket.create_server(('{where}', {port})); "
+                   "print('ready', flush=True); time.sleep(600)")
+        process = net.gateway.spawn("/usr/bin/python3", "-c", program, stdout=subprocess.PIPE)
+        assert process.popen.stdout.readline() == b"ready\n", process.output()
+        return process
+
+    if address == "127.0.0.1":
+        listener("127.0.0.2")
+    squatter = listener(address)
     assert gateway.try_start().returncode == 1, "the provocation does not provoke"
     found = cured_after(gateway, "port-taken", lambda: not squatter.running())
     assert section in found[0]["what"] and str(squatter.pid) in found[0]["what"]
@@ -383,7 +391,7 @@ def test_fix_leaves_a_running_gateway_alone(net, gateway, family):
     status, findings = doctor(gateway, "--fix")
     assert (status, ids(findings)) == (0, {"not-fixed"})
     echo(near, far)
-    assert taken(net, gateway, family)
+    wait_for(lambda: taken(net, gateway, family), "connections are taken")
 
 
 def test_a_filter_of_clsact_that_was_left(net, gateway):
@@ -405,7 +413,7 @@ def test_a_filter_of_clsact_that_was_left(net, gateway):
         net.gateway.run("tc", "qdisc", "del", "dev", "lan0", "clsact")
 
 
-def test_a_linkrate_that_was_left(gateway):
+def test_a_linkrate_that_was_left(alone, gateway):
     """As a daemon on a kernel before 6.4 leaves it when it is killed."""
     gateway.configure(serve(5000))
     done = run("bpftool", "struct_ops", "register",

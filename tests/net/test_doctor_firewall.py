@@ -63,7 +63,7 @@ def test_a_firewall_in_the_way_of_listen_ports(net, gateway, family, ruleset, pr
 
 def in_the_way(net, gateway, family, provoke, name):
     gateway.start(serve(5000))
-    assert taken(net, gateway, family)
+    wait_for(lambda: taken(net, gateway, family), "connections are taken")
     provoke(gateway)
     assert not taken(net, gateway, family), "the provocation does not provoke"
     cured(gateway, name)
@@ -102,10 +102,22 @@ def test_a_policy_rule_before_ours(net, gateway, family):
     try:
         assert not taken(net, gateway, family), "the provocation does not provoke"
         cured(gateway, "rule-before-ours")
-        assert taken(net, gateway, family)
+        wait_for(lambda: taken(net, gateway, family), "connections are taken")
     finally:
         for pref in 10, 1000:
             net.gateway.run("ip", family.option, "rule", "del", "pref", pref, check=False)
+
+
+@pytest.mark.intercepts("tc")
+def test_a_policy_rule_for_packets_with_a_tos_is_not_said_to_take_all(net, gateway):
+    """Nor is one without it advised, which would."""
+    gateway.start(serve(5000))
+    net.gateway.ip("rule add pref 10 from all tos 0x10 lookup main", family=IPV4)
+    try:
+        finding, = doctor(gateway)[1]["rule-before-ours"]
+        assert (finding["severity"], finding["cure"]) == ("warning", [])
+    finally:
+        net.gateway.ip("rule del pref 10", family=IPV4)
 
 
 @pytest.mark.intercepts("tc")
@@ -114,7 +126,7 @@ def test_policy_routing_that_somebody_has_removed(net, gateway, family):
     net.gateway.ip("rule del pref 75", family=family)
     assert not taken(net, gateway, family), "the provocation does not provoke"
     cured(gateway, "routing-incomplete")
-    assert taken(net, gateway, family)
+    wait_for(lambda: taken(net, gateway, family), "connections are taken")
 
 
 def test_a_policy_rule_with_our_bits_of_the_mark(net, gateway):

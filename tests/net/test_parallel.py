@@ -33,7 +33,7 @@ KINDS = pytest.mark.parametrize("kind", [PARALLEL, ENDED, CARRIED],
 @pytest.fixture
 def listening(gateway):
     """The gateway, with a registrar and a policy for the remote."""
-    gateway.start(registrar(), policy(gateway))
+    gateway.start(registrar(lease=12), policy(gateway))
     return gateway
 
 

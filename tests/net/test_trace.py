@@ -166,7 +166,7 @@ def test_a_relay_that_was_started_anew_is_in_the_trace(net, gateway, family):
     wait_for(lambda: gateway.relays() not in ([], [before]), "it is started again")
 
     def taken():
-        near, far = net.connection(family, 5000, timeout=2)
+        near, far = net.connection(family, 5000, timeout=10)
         return far.getpeername()[0] == family.wan
 
     wait_for(taken, "connections are taken again")

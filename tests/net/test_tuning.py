@@ -155,7 +155,7 @@ def asked(net, gateway, family):
     an address there, on the long one. A gateway serves what it registers; gives the agent."""
     def ask(port=PORT, address=None, **params):
         if not gateway.process:
-            gateway.start(registrar(), policy(gateway, addresses=[
+            gateway.start(registrar(lease=12), policy(gateway, addresses=[
                 one for each in FAMILIES for one in (each.remote, wan.FAR[each.name].remote)]))
         return announce(gateway, family, port, address=address, **params)
     return ask

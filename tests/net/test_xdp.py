@@ -231,6 +231,22 @@ def test_without_its_holder_the_doctor_cleans_up(net, gateway):
     assert "sluice_lan" not in programs_on(net.gateway)
 
 
+def test_legs_land_at_an_address_with_a_label(net, gateway):
+    address = IPV4.with_bits(IPV4.lan)
+    net.gateway.ip(f"address del dev lan0 {address}",
+                   f"address add dev lan0 {address} label lan0:vip")
+    try:
+        gateway.start(serve(5000))
+        near, far = net.connection(IPV4, 5000)
+        echo(near, far)
+        assert gateway.took(far, IPV4)
+        assert any(f"{IPV4.lan}:" in line and f"{IPV4.client}:" in line
+                   for line in net.gateway.tcp("state", "established"))
+    finally:
+        net.close_sockets()
+        net.gateway.ip(f"address del dev lan0 {address}", f"address add dev lan0 {address}")
+
+
 # ---- listen ports ----
 
 def test_strangers_are_refused_at_listen_ports(net, gateway, family):

@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 
 import rig
 
@@ -45,8 +46,7 @@ class Host:
         self.namespace = namespace
         self.directory = os.path.join(directory, namespace.name)
         os.makedirs(self.directory)
-        self.cgroup = os.path.join(cgroup2(), f"sluice-host-{namespace.name}")
-        os.mkdir(self.cgroup)
+        self.cgroup = tempfile.mkdtemp(prefix=f"sluice-host-{namespace.name}-", dir=cgroup2())
         self.process = None
         self.processes = []
 

@@ -295,7 +295,7 @@ Test(control, list_has_every_member_in_order)
 		cr_assert_eq(json_array_size(squares), counts[i], "%s", error);
 		cr_expect(json_is_array(squares));
 		for (size_t j = 0; j < counts[i]; j++)
-			cr_expect_eq(json_integer_value(json_array_get(squares, j)), j * j);
+			cr_expect_eq((size_t)json_integer_value(json_array_get(squares, j)), j * j);
 		json_decref(result);
 	}
 }

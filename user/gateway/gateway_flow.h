@@ -32,6 +32,7 @@ struct gateway_flow {
 	uint8_t lost; /* looks in a row that found no connection at all */
 	bool one_connection; /* parallel was asked for and cannot be had */
 	unsigned reinjections; /* how often the held SYN went back in */
+	uint64_t given_back_ns; /* when it did last (CLOCK_MONOTONIC) */
 	uint8_t traces; /* bit mask of the traces that it is in (flow_trace.c) */
 	struct flow_told {
 		bool first_up, first_down, up_closed, down_closed, closing;

@@ -38,8 +38,10 @@
  * the kernel sends its SYN+ACK four times in this time. */
 #define JOIN_DEADLINE_NS (10 * 1000000000ULL)
 
-/* How often a held SYN goes back in, a second apart. */
+/* How often a held SYN goes back in: with the sweep of each second, but the one that
+ * may be due at once. */
 #define REINJECTIONS_MAX 4
+#define REINJECTION_PAUSE_NS (500 * 1000000ULL)
 
 /* How long after that wait began a SYN must have reached the listener. What
  * keeps it from there keeps every SYN: a firewall that drops marked packets. */
@@ -345,6 +347,7 @@ static void join(struct gateway_flow *flow)
 static void give_back_told(struct gateway_flow *flow)
 {
 	flow->reinjections++;
+	flow->given_back_ns = flow->core.relay->now_ns;
 	if (flow->traces)
 		flow_trace_tell(flow, TRACE_GIVEN_BACK, flow->reinjections);
 }
@@ -558,7 +561,8 @@ void half_open_check(struct gateway_flow *flow)
 	}
 	if (flow->core.relay->now_ns < flow->core.deadline_ns) {
 		if (flow->core.client.fd < 0 && flow->reinjections &&
-		    flow->reinjections < REINJECTIONS_MAX)
+		    flow->reinjections < REINJECTIONS_MAX &&
+		    flow->core.relay->now_ns - flow->given_back_ns >= REINJECTION_PAUSE_NS)
 			give_back_again(flow);
 		return;
 	}
